@@ -1,0 +1,1 @@
+"""Measures a model: how right it is (``accuracy.py``) and how fast (``speed.py``)."""

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from SpineFractureSegLib.engine.simulator.acquisition import acquire, thick_slices
+from SpineFractureSegLib.engine.simulator.config import SimulationConfig
+from SpineFractureSegLib.engine.simulator.hounsfield import synthesize_hu
+from SpineFractureSegLib.engine.simulator.noise import smooth_noise
+
+
+@pytest.mark.parametrize("sigma", [1.0, 3.0, 9.0, 20.0])
+def test_smooth_noise_has_unit_variance_and_the_wanted_correlation(sigma):
+    field = smooth_noise(np.random.default_rng(0), (90, 80, 70), sigma)
+    assert field.shape == (90, 80, 70)
+    assert field.std() == pytest.approx(1, abs=0.35)
+    neighbours = np.corrcoef(field[:-1].ravel(), field[1:].ravel())[0, 1]
+    assert neighbours > (0.6 if sigma < 2 else 0.9)
+
+
+def test_thick_slices_blur_along_their_axis_only_and_keep_the_mean():
+    rng = np.random.default_rng(0)
+    volume = rng.normal(0, 1, (60, 20, 20)).astype(np.float32)
+    thick = thick_slices(volume, 5.0, 0, rng)
+    assert thick.shape == volume.shape
+    assert np.abs(np.diff(thick, axis=0)).mean() < 0.4 * np.abs(np.diff(volume, axis=0)).mean()
+    assert np.abs(np.diff(thick, axis=1)).mean() > np.abs(np.diff(thick, axis=0)).mean()
+    constant = np.full((40, 8, 8), 7.0, np.float32)
+    np.testing.assert_allclose(thick_slices(constant, 4.0, 0, rng), 7.0, rtol=1e-5)
+
+
+def test_noise_is_as_strong_as_configured():
+    config = SimulationConfig(thick_slices=0.0, blur_mm=(0.0, 0.0), sharpen=0.0, noise_hu=(40.0, 40.0))
+    scan = acquire(np.full((40, 40, 40), 100.0, np.float32), False, config, np.random.default_rng(0))
+    assert scan.std() == pytest.approx(40, rel=0.05)
+    assert scan.mean() == pytest.approx(100, abs=2)
+
+
+def test_synthesized_bone_has_a_shell_denser_than_its_core_and_denser_than_disc_and_muscle(label_spine):
+    for seed in range(3):
+        hu = synthesize_hu(label_spine.vertebrae, label_spine.bodies, np.random.default_rng(seed))
+        core = hu[15:33, 46:54, 40:50].mean()
+        shell = hu[12:36][label_spine.bodies[12:36]].max()
+        disc = hu[38:42, 46:54, 40:50].mean()
+        assert 30 < core < 350
+        assert shell > core + 100
+        assert 30 < disc < 140
