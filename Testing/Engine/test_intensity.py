@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from SpineFractureSegLib.engine.intensity import AIR_HU, normalize_hu
+from SpineFractureSegLib.engine.intensity import normalize_hu
+from SpineFractureSegLib.engine.preprocessing import AIR_HU
 
 WINDOW = (-250.0, 1150.0)
 

@@ -21,8 +21,9 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
-    except OSError as error:
-        raise UserError(f"'{path}' cannot be written: {error.strerror or error}.") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError is SimpleITK's
+        reason = getattr(error, "strerror", None) or (str(error).strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(f"'{path}' cannot be written: {reason.strip(' .')}; choose another place.") from error
     finally:
         with contextlib.suppress(OSError):  # what was wrong has been said
             partial.unlink(missing_ok=True)
@@ -34,10 +35,12 @@ def check_place(path: str | Path, suffix: str) -> None:
     Raises: UserError.
     """
     path = Path(path)
-    if path.suffix.lower() != suffix:
+    if not path.name.lower().endswith(suffix):
         raise UserError(f"'{path.name}' must end with {suffix}.")
     if path.is_dir():
         raise UserError(f"'{path}' is a folder, a file name is needed: add one.")
+    if not path.parent.is_dir():
+        raise UserError(f"'{path}' cannot be written: there is no folder '{path.parent}', create it first.")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass

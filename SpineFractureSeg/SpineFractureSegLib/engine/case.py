@@ -8,11 +8,12 @@ Words: a *body* is a vertebral body without arch and processes. Vertebra ids are
 """
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from SpineFractureSegLib.engine.atomic_file import written_whole
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,7 @@ class Case:
 
 
 def save_case(path: str | Path, case: Case) -> None:
-    """Writes the case beside ``path`` and renames it, so that no half-written case is ever read."""
-    path = Path(path)
+    """Writes the case whole or not at all, so that no half-written one is ever read."""
     about = {
         "name": case.name,
         "patient": case.patient,
@@ -63,9 +63,8 @@ def save_case(path: str | Path, case: Case) -> None:
         "spacing_mm": case.spacing_mm,
         "truth": case.truth,
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    np.savez(partial, hu=case.hu.astype(np.int16), bodies=case.bodies.astype(np.uint8), about=json.dumps(about))
-    partial.replace(path)
+    with written_whole(path) as partial:
+        np.savez(partial, hu=case.hu.astype(np.int16), bodies=case.bodies.astype(np.uint8), about=json.dumps(about))
 
 
 def load_case(path: str | Path) -> Case:

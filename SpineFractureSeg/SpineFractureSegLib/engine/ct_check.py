@@ -13,8 +13,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from SpineFractureSegLib.engine.errors import UserError
+from SpineFractureSegLib.engine.preprocessing import AIR_HU
 
-AIR_HU = -1024  # also what lies outside a CT
 METAL_HU = 3071  # the top of a 12 bit CT: nothing above matters for bone
 _FAT_HU = (-300, -20)  # fat with noise and partial volume; 13-34 % of the voxels of nine spine CTs
 _MOSTLY_ABOVE_HU = -100

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from SpineFractureSegLib.engine.ct_check import AIR_HU
 from SpineFractureSegLib.engine.dicom_files import DicomSeries, DicomSlice
 from SpineFractureSegLib.engine.errors import UserError
+from SpineFractureSegLib.engine.preprocessing import AIR_HU
 from SpineFractureSegLib.engine.quiet_itk import quiet_itk
 
 _SAME_DEPTH = 0.02  # of the slice distance

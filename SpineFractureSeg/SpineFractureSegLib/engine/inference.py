@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from SpineFractureSegLib.engine.device import Placement, smaller_placement
 from SpineFractureSegLib.engine.errors import UserError
-from SpineFractureSegLib.engine.intensity import AIR_HU, normalize_hu
+from SpineFractureSegLib.engine.intensity import normalize_hu
 from SpineFractureSegLib.engine.network import fuse_for_inference
-from SpineFractureSegLib.engine.preprocessing import Preprocessing
+from SpineFractureSegLib.engine.preprocessing import AIR_HU, Preprocessing
 from SpineFractureSegLib.engine.progress import (
     ProgressCallback,
     StopQuery,

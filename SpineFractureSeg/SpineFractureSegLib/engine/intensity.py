@@ -12,8 +12,6 @@ from torch import Tensor
 
 Values = TypeVar("Values", np.ndarray, Tensor)
 
-AIR_HU = -1024.0  # what the working grid holds outside the CT
-
 
 def normalize_hu(hu: Values, window_hu: tuple[float, float]) -> Values:
     """Maps the window to [0, 1] and clips.

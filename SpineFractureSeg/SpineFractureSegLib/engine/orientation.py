@@ -11,7 +11,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter1d
 
-from SpineFractureSegLib.engine.ct_check import AIR_HU, clean_hu
+from SpineFractureSegLib.engine.ct_check import clean_hu
+from SpineFractureSegLib.engine.preprocessing import AIR_HU
 
 _WORLD_AXES = tuple(np.eye(3).ravel())
 _FWHM_PER_SIGMA = 2.3548

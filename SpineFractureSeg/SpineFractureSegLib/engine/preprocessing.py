@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+AIR_HU = -1024  # what lies outside a CT, and the lowest value that a CT has
 PLANES = ("sagittal", "axial", "coronal")
 
 
@@ -20,8 +21,8 @@ class Preprocessing:
     window_size: tuple[int, int] = (256, 256)  # rows, columns of the windows that the network was trained on
 
     def __post_init__(self) -> None:
-        if self.spacing_mm <= 0:
-            raise ValueError(f"spacing_mm must be positive, not {self.spacing_mm}")
+        if not 0.2 <= self.spacing_mm <= 10:
+            raise ValueError(f"spacing_mm must lie between 0.2 and 10, not {self.spacing_mm}")
         if self.window_hu[0] >= self.window_hu[1]:
             raise ValueError(f"window_hu must be (lower, upper), not {self.window_hu}")
         if not self.planes or set(self.planes) - set(PLANES) or len(set(self.planes)) < len(self.planes):
@@ -30,5 +31,7 @@ class Preprocessing:
             raise ValueError(f"plane_weights must be one positive number per plane, not {self.plane_weights}")
         if 0.0 not in self.context_mm:
             raise ValueError(f"context_mm must hold the slice itself, 0.0, not only {self.context_mm}")
-        if any(size < 16 or size % 16 for size in self.window_size):
-            raise ValueError(f"window_size must be multiples of 16, not {self.window_size}")
+        if len(self.context_mm) > 65 or max(map(abs, self.context_mm)) > 100:
+            raise ValueError(f"context_mm must be at most 65 offsets within 100 mm, not {self.context_mm}")
+        if any(size < 16 or size % 16 or size > 1024 for size in self.window_size):
+            raise ValueError(f"window_size must be multiples of 16 up to 1024, not {self.window_size}")

@@ -5,16 +5,14 @@ are in standard terms (SNOMED CT codes). Fields as in Slicer's developer guide, 
 Fracture and vertebrae overlap, so each segment is a *layer* of its own: one value per voxel of a vector image.
 """
 
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from SpineFractureSegLib.engine.atomic_file import check_place, written_whole
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.postprocess import bounding_box
 from SpineFractureSegLib.engine.quiet_itk import quiet_itk
@@ -96,34 +94,7 @@ def check_output_path(path: str | Path, suffixes: Sequence[str] = MASK_SUFFIXES)
 
     Raises: UserError.
     """
-    path = Path(path)
-    _suffix(path, suffixes)
-    if path.is_dir():
-        raise UserError(f"'{path}' is a folder, a file name is needed: add one.")
-    if not path.parent.is_dir():
-        raise UserError(f"'{path}' cannot be written: there is no folder '{path.parent}', create it first.")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise UserError(f"'{path}' cannot be written: {error.strerror or error}; choose another folder.") from error
-
-
-@contextmanager
-def written_beside(path: Path, suffix: str) -> Iterator[Path]:
-    """A name beside ``path`` to write to; it is renamed to ``path`` at the end of the block, or removed on an error.
-
-    Raises: UserError, when the file cannot be written or renamed.
-    """
-    partial = path.with_name(f".{path.name[: -len(suffix)]}.{os.getpid()}.partial{suffix}")
-    try:
-        yield partial
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:  # RuntimeError is SimpleITK's
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1].strip(" .")
-        raise UserError(f"'{path}' cannot be written: {reason}; choose another place.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    check_place(path, _suffix(Path(path), suffixes))
 
 
 def _write(path: Path, suffix: str, image: sitk.Image) -> None:
@@ -133,7 +104,7 @@ def _write(path: Path, suffix: str, image: sitk.Image) -> None:
             f"'{path.name}' cannot hold this CT's grid, whose axes are not at right angles: choose .seg.nrrd or .nrrd."
         )
     check_output_path(path)
-    with quiet_itk(), written_beside(path, suffix) as partial:
+    with quiet_itk(), written_whole(path) as partial:
         sitk.WriteImage(image, str(partial), useCompression=True)
 
 

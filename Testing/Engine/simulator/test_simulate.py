@@ -99,5 +99,5 @@ def test_a_vertebra_that_is_not_there_cannot_be_fractured(made_spine, label_spin
 def test_a_config_that_draws_from_the_dead_zone_is_refused():
     with pytest.raises(ValueError, match="dead zone"):
         SimulationConfig(height_loss=(0.15, 0.6))
-    assert HELD_OUT != SimulationConfig()
+    assert SimulationConfig() != HELD_OUT
     assert not set(HELD_OUT.slice_thickness_mm) & set(SimulationConfig().slice_thickness_mm)

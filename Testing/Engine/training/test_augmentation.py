@@ -10,6 +10,7 @@ from SpineFractureSegLib.engine.training.augmentation import (
     cut_window,
     random_affine,
     random_center,
+    random_field,
     vary_intensity,
 )
 
@@ -79,7 +80,7 @@ def test_the_anchor_falls_anywhere_in_the_window_but_not_at_its_border():
 def test_windows_overhang_the_slice_by_little():
     rng = np.random.default_rng(0)
     centers = np.array([random_center(rng, (0.0, 0.0), IDENTITY, (300, 300), (96, 96)) for _ in range(100)])
-    assert centers.min() >= 48 - 32
+    assert centers.min() >= 48 - 8
 
 
 def test_without_augmentation_only_the_window_is_applied():
@@ -110,3 +111,25 @@ def test_noise_has_the_deviation_it_says(correlated):
     assert noisy.std().item() * 1400 == pytest.approx(70, rel=0.03)
     neighbors = torch.corrcoef(torch.stack([noisy[0, :, :-1].flatten(), noisy[0, :, 1:].flatten()]))[0, 1].item()
     assert (neighbors > 0.3) == bool(correlated)
+
+
+def test_the_field_holds_its_pixel_and_is_a_little_larger_than_a_window():
+    rng = np.random.default_rng(0)
+    whole = 0
+    for _ in range(200):
+        pixel = int(rng.integers(300)), int(rng.integers(200))
+        rows, columns = random_field(rng, pixel, (300, 200), (96, 64))
+        if rows == slice(None):
+            whole += 1
+            continue
+        assert 0 <= rows.start <= pixel[0] < rows.stop <= 300
+        assert 0 <= columns.start <= pixel[1] < columns.stop <= 200
+        assert 96 * 1.1 - 1 <= rows.stop - rows.start <= 96 * 1.6 + 1
+    assert 60 < whole < 140
+
+
+def test_the_field_of_a_slice_smaller_than_a_window_is_the_slice():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        rows, columns = random_field(rng, (10, 19), (20, 20), (96, 64))
+        assert (rows, columns) in [(slice(None), slice(None)), (slice(0, 20), slice(0, 20))]

@@ -3,11 +3,13 @@
   spine-fracture-seg simulate --count 20 --output cases
   spine-fracture-seg simulate --split test --held-out --count 24 --images --output test-cases
   spine-fracture-seg simulate --ct ct.nii.gz --labels vertebrae.nii.gz --count 5 --images --output mine
+  spine-fracture-seg simulate --ct ct.nii.gz --labels vertebrae.nii.gz --vertebra 22 --type wedge --output one
 
 Without --ct and --labels the spines of the shape library are used, with their real CTs as negatives. A case is one
 .npz file: CT at 1 mm, vertebral bodies, which of them are fractured, and the height losses. --images also writes each
-case as CT, label map and segmentation that any viewer opens. The same seed gives the same cases; an interrupted call
-goes on where it was stopped.
+case as CT, label map and segmentation that any viewer opens. --vertebra fractures one vertebra of the CT, by VerSe id
+(8-19 T1-T12, 20-24 L1-L5), and writes CT and reference on the CT's own grid; all else stays as it is. The same seed
+gives the same result; an interrupted call goes on where it was stopped.
 """
 
 import argparse
@@ -27,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ct", metavar="CT", help="CT to put fractures into, instead of the library")
     parser.add_argument("--labels", metavar="L", help="vertebra label map, with --ct or alone")
     parser.add_argument("--label-ids", choices=("verse", "totalsegmentator"), default="verse")
+    parser.add_argument("--vertebra", type=int, metavar="ID", help="fracture this one alone, on the CT's own grid")
+    parser.add_argument("--type", choices=("wedge", "biconcave", "crush"), default="wedge", help="with --vertebra")
+    parser.add_argument("--height-loss", type=_range, default=(0.3, 0.5), metavar="LOW,HIGH", help="with --vertebra")
     parser.add_argument("--held-out", action="store_true", help="scanners and patterns that training never draws")
     parser.add_argument("--images", action="store_true", help="also write images that any viewer opens")
     parser.add_argument("--processes", type=int, default=1)
@@ -44,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError("--count must be 0 or more and --processes 1 or more.")
     if arguments.ct and not arguments.labels:
         raise UserError("--ct needs --labels, a vertebra label map of the same patient, to know where to fracture.")
+    if arguments.vertebra is not None:
+        return _fracture_one(arguments)
     with tempfile.TemporaryDirectory() as own:
         library, split = arguments.library or shape_library(), arguments.split
         if arguments.labels:
@@ -68,18 +75,66 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _fracture_one(arguments: argparse.Namespace) -> int:
+    import SimpleITK as sitk
+
+    from SpineFractureSegLib.engine.errors import UserError
+    from SpineFractureSegLib.engine.output_set import OutputSet
+    from SpineFractureSegLib.engine.simulator.fracture_ct import fracture_ct
+    from SpineFractureSegLib.engine.volume import read_ct, read_image
+    from SpineFractureSegLib.engine.writers import write_mask
+
+    if not arguments.ct:
+        raise UserError("--vertebra needs --ct and --labels: the CT to put the fracture into, and where its bones are.")
+    try:
+        ct, reference, truth = fracture_ct(
+            read_ct(arguments.ct).image,
+            read_image(arguments.labels),
+            arguments.vertebra,
+            arguments.type,
+            arguments.height_loss,
+            arguments.seed,
+            _label_ids(arguments),
+        )
+    except ValueError as error:
+        raise UserError(f"This fracture cannot be made: {error}.") from error
+    folder = Path(arguments.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    with OutputSet() as outputs:
+        sitk.WriteImage(ct, str(outputs.place(folder / "simulated_ct.nii.gz")), useCompression=True)
+        write_mask(outputs.place(folder / "simulated_fracture.seg.nrrd"), reference)
+    loss = truth["vertebrae"][str(arguments.vertebra)]["height_loss"]
+    print(f"{arguments.type} of {arguments.vertebra} in {folder}; height lost: {loss}")
+    return 0
+
+
+def _label_ids(arguments: argparse.Namespace) -> dict[int, int]:
+    from SpineFractureSegLib.engine.simulator.shape_builder import TOTALSEGMENTATOR_TO_VERSE, VERSE_IDS
+
+    return TOTALSEGMENTATOR_TO_VERSE if arguments.label_ids == "totalsegmentator" else VERSE_IDS
+
+
+def _range(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not 0.1 <= low < high <= 0.7:
+        raise argparse.ArgumentTypeError(f"expected two shares such as 0.3,0.5 between 0.1 and 0.7, found {text!r}")
+    return low, high
+
+
 def _own_spine(arguments: argparse.Namespace):
     from SpineFractureSegLib.engine.errors import UserError
-    from SpineFractureSegLib.engine.simulator.shape_builder import TOTALSEGMENTATOR_TO_VERSE, VERSE_IDS, build_spine
+    from SpineFractureSegLib.engine.simulator.shape_builder import build_spine
 
     for path in (arguments.ct, arguments.labels):
         if path and not Path(path).is_file():
             raise UserError(f"There is no file {path}.")
-    ids = TOTALSEGMENTATOR_TO_VERSE if arguments.label_ids == "totalsegmentator" else VERSE_IDS
     spine = build_spine(
         arguments.ct,
         arguments.labels,
-        label_ids=ids,
+        label_ids=_label_ids(arguments),
         name="spine",
         patient=Path(arguments.labels).name,
         split="train",

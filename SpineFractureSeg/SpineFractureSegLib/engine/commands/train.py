@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--library", metavar="FOLDER", help="spines; default: the shape library of the clone")
     parser.add_argument("--cases", type=int, default=200, help="simulated training cases (default: 200)")
     parser.add_argument("--validation-cases", type=int, default=16)
+    parser.add_argument("--name", help="of the model (default: the folder's name)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1, help="processes that simulate")
     add_progress_argument(parser)
@@ -94,7 +95,7 @@ def _card(arguments: argparse.Namespace, spines: list):
 
     used = [spine for spine in spines if spine.split != "test"]
     return ModelCard(
-        name=Path(arguments.output).resolve().name,
+        name=arguments.name or Path(arguments.output).resolve().name,
         description=(
             f"Multi-scale feature fusion network ({arguments.preset} preset) trained on fractures simulated on real "
             "anatomy, not on patients with fractures. Research use only, not a medical device."

@@ -47,7 +47,9 @@ class SkipDecoder(nn.Module):
         self.initial = nn.Sequential(conv_norm_relu(w, w), conv_norm_relu(w, w))
         self.down = nn.ModuleList([_down(w, 2 * w), _down(2 * w, 4 * w), _down(4 * w, 8 * w)])
         self.smooth = nn.ModuleList([_depthwise(8 * w), _depthwise(4 * w)])
-        self.up = nn.ModuleList([concat_conv_norm_relu(8 * w + 4 * w, 4 * w), concat_conv_norm_relu(4 * w + 2 * w, 2 * w)])
+        self.up = nn.ModuleList(
+            [concat_conv_norm_relu(8 * w + 4 * w, 4 * w), concat_conv_norm_relu(4 * w + 2 * w, 2 * w)]
+        )
         self.transposed = _transposed(2 * w, w)
         self.mix = concat_conv_norm_relu(2 * w, w, 3)
         self.output = nn.Conv2d(w, outputs, 1)

@@ -12,6 +12,7 @@ def fuse_for_inference(network: FractureNetwork) -> FractureNetwork:
     """A copy in eval mode with the same outputs and fewer layers; ``network`` itself stays as it is.
 
     A batch norm that directly follows a convolution, plain or transposed, in an ``nn.Sequential`` is folded into it.
+    The one of ``LevelMerge``, which follows a sum, stays.
     """
     fused = copy.deepcopy(network).eval()
     for module in fused.modules():

@@ -1,6 +1,7 @@
 """The small layer stacks that the blocks share.
 
-Every batch norm follows its convolution inside one ``nn.Sequential``: ``fusion.py`` relies on it.
+Every batch norm but the one of ``merge.py`` follows its convolution inside one ``nn.Sequential``: ``fusion.py`` relies
+on it.
 """
 
 from collections.abc import Sequence

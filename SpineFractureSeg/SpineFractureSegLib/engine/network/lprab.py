@@ -9,7 +9,8 @@ from SpineFractureSegLib.engine.network.layers import Residual
 class LocalPositionAttention(nn.Module):
     """Coordinates, attention in windows, a residual path: (B, C, H, W) -> (B, C, H, W); H, W multiples of ``window``.
 
-    ``y = 1x1(cat[x, row, column])``, ``y = y + attention(y)``, ``out = y + residual(y)``; rows and columns run from -1 to 1.
+    ``y = 1x1(cat[x, row, column])``, ``y = y + attention(y)``, ``out = y + residual(y)``; rows and columns run from -1
+    to 1 over the map.
 
     Source: identity path plus residual path, added, on the coordinates of pixels and on local patterns: stated; an
     attention block: inferred; coordinates as channels, the windows and the identity around the attention: ours.

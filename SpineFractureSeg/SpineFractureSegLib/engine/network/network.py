@@ -21,6 +21,8 @@ class FractureNetwork(nn.Module):
     Source: Saeed et al., "An Automated Multi-scale Feature Fusion Network for Spine Fracture Segmentation Using
     Computed Tomography Images", J Imaging Inform Med 2024. The order of the blocks: stated; the merge of the four
     levels before ASPP: ours. The ablation switches swap a block here; ``NetworkConfig`` says for what.
+
+    20.5 million parameters at width 64, 5.1 at 32, 1.3 at 16.
     """
 
     def __init__(self, config: NetworkConfig) -> None:

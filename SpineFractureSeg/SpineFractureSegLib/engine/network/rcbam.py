@@ -9,7 +9,8 @@ from SpineFractureSegLib.engine.network.layers import GlobalAverage, Residual, c
 class ResidualAttention(nn.Module):
     """Channel attention, then spatial attention, each beside a residual path: (B, C, H, W) -> (B, C, H, W).
 
-    ``F1 = squeeze(cat[channel_attention(x), residual(x)])``, ``out = squeeze(cat[spatial_attention(F1), residual(F1)])``
+    ``F1 = squeeze(cat[channel_attention(x), residual(x)])``,
+    ``out = squeeze(cat[spatial_attention(F1), residual'(F1)])``
 
     Source: both concatenations and their order: stated; the two attentions as in CBAM (Woo et al. 2018): inferred;
     the 1x1 squeezes: ours.

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from SpineFractureSegLib.engine.intensity import AIR_HU, normalize_hu
+from SpineFractureSegLib.engine.intensity import normalize_hu
+from SpineFractureSegLib.engine.preprocessing import AIR_HU
 
 
 @dataclass(frozen=True)
@@ -71,19 +72,36 @@ def random_affine(rng: np.random.Generator, ranges: Augmentation) -> np.ndarray:
 
 
 def random_center(
-    rng: np.random.Generator, anchor: tuple[float, float], affine: np.ndarray, slice_shape: tuple, window_size: tuple
+    rng: np.random.Generator, anchor: tuple[int, int], affine: np.ndarray, slice_shape: tuple, window_size: tuple
 ) -> np.ndarray:
     """Where in the slice the window's center lies, so that ``anchor`` falls anywhere in the window.
 
     Anywhere but a margin, so that most of a vertebra around the anchor stays inside. Neither the window nor its border
     then tells where to look (a network that sees coordinates would learn it). The window overhangs the slice by little.
     """
-    margin, overhang = 16, 32  # pixels: half a lumbar body; what may be padding
+    margin, overhang = 16, 8  # pixels: half a lumbar body; what may be padding
     size, shape = np.asarray(window_size, float), np.asarray(slice_shape, float)
     reach = np.maximum(size / 2 - margin, 0)
     center = np.asarray(anchor, float) - affine @ rng.uniform(-reach, reach)
     ends = np.stack([size / 2 - overhang, shape - size / 2 + overhang])
     return np.clip(center, ends.min(0), ends.max(0))
+
+
+def random_field(
+    rng: np.random.Generator, pixel: tuple[int, int], slice_shape: tuple[int, int], window_size: tuple[int, int]
+) -> tuple[slice, slice]:
+    """A part of a large slice around ``pixel``, little larger than a window; or the whole slice, every other time.
+
+    Simulated cases are small and real CTs are large: without this the image's border would tell them apart.
+    """
+    if rng.random() < 0.5:
+        return slice(None), slice(None)
+    field = []
+    for position, length, size in zip(pixel, slice_shape, window_size, strict=True):
+        extent = min(round(size * rng.uniform(1.1, 1.6)), length)
+        start = rng.integers(max(position - extent + 1, 0), min(position, length - extent) + 1)
+        field.append(slice(int(start), int(start) + extent))
+    return field[0], field[1]
 
 
 def cut_window(

@@ -25,6 +25,7 @@ from SpineFractureSegLib.engine.training.augmentation import (
     cut_window,
     random_affine,
     random_center,
+    random_field,
     vary_intensity,
 )
 from SpineFractureSegLib.engine.training.config import Balance
@@ -32,6 +33,7 @@ from SpineFractureSegLib.engine.training.config import Balance
 FRACTURE_AREA_MM2 = 150.0  # a slice with less fracture than this, but some, teaches neither yes nor no: left out
 BODY_AREA_MM2 = 500.0  # a slice with less vertebral body than this is lateral
 BONE_HU = 200  # from here on a voxel of a CT without labels may be bone
+TISSUE_HU = -500  # from here on a voxel is the patient, not air around
 
 _BACKGROUND, _INTACT, _FRACTURED, _UNCERTAIN = range(4)
 
@@ -94,12 +96,13 @@ class SliceDataset(Dataset):
     ) -> None:
         self.preprocessing, self.augmentation, self.seed = preprocessing, augmentation, seed
         self._stacks: list[_Stack] = []
-        slices: dict[str, list[tuple[int, int]]] = {"fractured": [], "intact": [], "lateral": []}
+        slices: dict[str, list[tuple[int, int, int]]] = {"fractured": [], "intact": [], "lateral": []}
         self._real: list[tuple[int, np.ndarray]] = []  # stack and the cumulated chance of its slices
         for case in cases:
             for stack in _stacks_of(case, preprocessing):
                 self._index(stack, case, slices)
-        self._slices = {kind: np.array(found).reshape(-1, 2) for kind, found in slices.items()}
+        self._slices = {kind: np.array(found).reshape(-1, 3) for kind, found in slices.items()}
+        self._area = {kind: np.cumsum(found[:, 2]) for kind, found in self._slices.items()}
         self._shares = self._usable_shares(balance)
 
     def counts(self) -> dict[str, int]:
@@ -113,13 +116,13 @@ class SliceDataset(Dataset):
         stack, number, anchored, kind = self._choose_slice(rng, epoch, index)
         return self._cut(rng, stack, number, anchored, kind)
 
-    def _index(self, stack: _Stack, case: Case, slices: dict[str, list[tuple[int, int]]]) -> None:
+    def _index(self, stack: _Stack, case: Case, slices: dict[str, list[tuple[int, int, int]]]) -> None:
         number = len(self._stacks)
         self._stacks.append(stack)
         pixel_mm2 = case.spacing_mm**2
-        body_area = np.count_nonzero(stack.bodies, axis=(1, 2)) * pixel_mm2
+        body_pixels = np.count_nonzero(stack.bodies, axis=(1, 2))
         if is_real_negative(case):
-            bone = body_area if case.has_bodies else np.count_nonzero(stack.hu > BONE_HU, axis=(1, 2))
+            bone = body_pixels if case.has_bodies else np.count_nonzero(stack.hu > BONE_HU, axis=(1, 2))
             # half of the draws from anywhere, half by how much bone there is: the spine is a small part of a trunk CT
             chance = 0.5 / len(bone) + 0.5 * bone / max(bone.sum(), 1)
             self._real.append((number, np.cumsum(chance / chance.sum())))
@@ -127,9 +130,14 @@ class SliceDataset(Dataset):
         fracture_area = np.count_nonzero(stack.class_of_body[stack.bodies] == _FRACTURED, axis=(1, 2)) * pixel_mm2
         for position in range(len(stack.hu)):
             if fracture_area[position] > FRACTURE_AREA_MM2:
-                slices["fractured"].append((number, position))
-            elif fracture_area[position] == 0:
-                slices["intact" if body_area[position] > BODY_AREA_MM2 else "lateral"].append((number, position))
+                slices["fractured"].append((number, position, 1))
+            elif fracture_area[position] > 0:
+                continue
+            elif body_pixels[position] * pixel_mm2 > BODY_AREA_MM2:
+                # drawn by area: else most were the outermost slices of bodies, which every case has
+                slices["intact"].append((number, position, body_pixels[position]))
+            else:
+                slices["lateral"].append((number, position, 1))
 
     def _usable_shares(self, balance: Balance) -> list[tuple[str, float]]:
         """(kind, share), scaled to sum to 1 over the kinds that have slices."""
@@ -158,25 +166,30 @@ class SliceDataset(Dataset):
             number, chance = self._real[rng.integers(len(self._real))]
             position = min(int(np.searchsorted(chance, rng.random(), side="right")), len(chance) - 1)
             return self._stacks[number], position, rng.random() < 0.5, Kind.REAL_NEGATIVE
-        found = self._slices[kind]
-        number, position = found[rng.integers(len(found))]
-        return self._stacks[number], position, True, Kind.FRACTURED if kind == "fractured" else Kind.INTACT
+        area = self._area[kind]
+        number, position, _ = self._slices[kind][np.searchsorted(area, rng.integers(area[-1]), side="right")]
+        return self._stacks[number], position, kind != "lateral", Kind.FRACTURED if kind == "fractured" else Kind.INTACT
 
     def _cut(self, rng: np.random.Generator, stack: _Stack, number: int, anchored: bool, kind: Kind) -> Sample:
         classes = stack.class_of_body[stack.bodies[number]]
-        wanted = None
         if anchored and kind == Kind.FRACTURED:
             wanted = classes == _FRACTURED
-        elif anchored:
-            wanted = classes > 0 if stack.has_bodies else stack.hu[number] > BONE_HU
-        affine = random_affine(rng, self.augmentation)
+        elif anchored and (stack.has_bodies and classes.any()):
+            wanted = classes > 0
+        else:
+            wanted = stack.hu[number] > (BONE_HU if anchored else TISSUE_HU)
+        anchor = _random_pixel(rng, wanted)
         window_size = self.preprocessing.window_size
-        center = random_center(rng, _random_pixel(rng, wanted, classes.shape), affine, classes.shape, window_size)
+        field = random_field(rng, anchor, classes.shape, window_size)
+        classes = classes[field]
+        anchor = anchor[0] - (field[0].start or 0), anchor[1] - (field[1].start or 0)
+        affine = random_affine(rng, self.augmentation)
+        center = random_center(rng, anchor, affine, classes.shape, window_size)
         context = context_indices([number], stack.offsets, len(stack.hu))[0]
         if rng.random() < self.augmentation.mirror_context_chance:
             context = context[::-1]
         image, labels = cut_window(
-            [stack.hu[position] for position in context],
+            [stack.hu[position][field] for position in context],
             [classes == _FRACTURED, classes > 0, classes == _UNCERTAIN],
             center,
             affine,
@@ -229,8 +242,8 @@ def _stacks_of(case: Case, preprocessing: Preprocessing) -> Iterator[_Stack]:
         yield _Stack(to_plane(hu, plane), to_plane(bodies, plane), class_of_body(case), case.has_bodies, offsets)
 
 
-def _random_pixel(rng: np.random.Generator, wanted: np.ndarray | None, shape: tuple[int, int]) -> tuple[float, float]:
-    """One of the wanted pixels, or of all of them where none is wanted."""
-    found = np.flatnonzero(wanted) if wanted is not None else ()
-    flat = found[rng.integers(len(found))] if len(found) else rng.integers(shape[0] * shape[1])
-    return float(flat // shape[1]), float(flat % shape[1])
+def _random_pixel(rng: np.random.Generator, wanted: np.ndarray) -> tuple[int, int]:
+    """(row, column) of one of the wanted pixels, or of any pixel where none is wanted."""
+    found = np.flatnonzero(wanted)
+    flat = int(found[rng.integers(len(found))]) if len(found) else int(rng.integers(wanted.size))
+    return divmod(flat, wanted.shape[1])
