@@ -38,13 +38,17 @@ def bundled_cpu(max_minutes: float = 90.0, width: int = 16) -> Preset:
             weight_decay=1e-4,
             ema_decay=0.99,
             max_epochs=1000,  # the time budget ends the run
-            slices_per_epoch=4800,
+            slices_per_epoch=6000,
             max_minutes=max_minutes,
             early_stopping_epochs=0,
             schedule="cosine",
         ),
         NetworkConfig(
-            width=width, input_channels=len(context_mm), outputs=("fracture", "vertebra"), decoder_skips=True
+            width=width,
+            input_channels=len(context_mm),
+            outputs=("fracture", "vertebra"),
+            decoder_skips=True,
+            attention_pooling=16,  # a third faster to train on a CPU than 8
         ),
         Preprocessing(context_mm=context_mm, window_size=(160, 128)),
     )
