@@ -32,7 +32,7 @@ def test_cases_have_the_shape_and_hounsfield_units_of_a_ct(request, spine):
 
 
 def test_truth_keeps_out_of_the_dead_zone(made_spine):
-    for seed in range(12):
+    for seed in range(8):
         case = simulate_case(made_spine, seed, SMALL)
         for vertebra, about in case.truth["vertebrae"].items():
             largest = max(about["height_loss"].values())
@@ -55,7 +55,7 @@ def test_the_count_of_fractures_follows_the_config(made_spine):
 
 def test_the_fracture_lies_anywhere_in_the_volume(made_spine):
     centers = []
-    for seed in range(16):
+    for seed in range(10):
         mask = simulate_case(made_spine, seed, SMALL).fracture_mask
         if mask.any():
             centers.append(np.nonzero(mask)[0].mean())
@@ -83,8 +83,8 @@ def test_in_place_only_the_fractured_vertebra_changes_and_what_is_above_comes_do
     front = body_height(case.bodies, 21)[36:42, 40:50].mean() / body_height(before, 21)[36:42, 40:50].mean()
     back = body_height(case.bodies, 21)[58:64, 40:50].mean() / body_height(before, 21)[58:64, 40:50].mean()
     assert front < back - 0.1
-    top_before, top_after = (np.nonzero((b == 19).any(axis=(1, 2)))[0].max() for b in (before, case.bodies))
-    assert top_after < top_before
+    levels = [np.nonzero((b == 19)[:, 36:42])[0].mean() for b in (before, case.bodies)]
+    assert levels[1] < levels[0] - 3
     volume = [(b == 19).sum() for b in (before, case.bodies)]
     assert volume[1] == pytest.approx(volume[0], rel=0.05)
 
