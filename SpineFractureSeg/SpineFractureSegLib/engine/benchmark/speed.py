@@ -14,7 +14,8 @@ from SpineFractureSegLib.engine.pipeline import segment_ct
 def measure_speed(ct: sitk.Image, model: Model, device: str = "auto", repeats: int = 3) -> dict:
     """Segments the CT ``repeats`` times.
 
-    Returns: seconds (all, median), largest memory of this process in GB since its start (None on Windows), device, threads, processor.
+    Returns: seconds (all, median), largest memory of this process in GB since its start (None on Windows), device,
+        precision, batch, threads, machine.
     """
     results = [segment_ct(ct, model, device=device) for _ in range(repeats)]
     seconds = [result.seconds for result in results]
