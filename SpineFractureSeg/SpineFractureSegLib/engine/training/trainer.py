@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import math
 import multiprocessing
 import sys
 import time
@@ -17,15 +16,15 @@ from SpineFractureSegLib.engine.case import Case
 from SpineFractureSegLib.engine.device import Placement, choose_device, choose_precision
 from SpineFractureSegLib.engine.errors import Cancelled, UserError
 from SpineFractureSegLib.engine.inference import SlicePredictor
-from SpineFractureSegLib.engine.json_fields import to_fields
-from SpineFractureSegLib.engine.model_file import ModelCard, save_model
+from SpineFractureSegLib.engine.model_file import ModelCard
 from SpineFractureSegLib.engine.network import FractureNetwork, NetworkConfig
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
 from SpineFractureSegLib.engine.progress import ProgressCallback, StopQuery, never_stop, no_progress
-from SpineFractureSegLib.engine.training.checkpoint import EpochLog, load_checkpoint, save_atomically
+from SpineFractureSegLib.engine.training.checkpoint import EpochLog
 from SpineFractureSegLib.engine.training.config import TrainingConfig
 from SpineFractureSegLib.engine.training.dataset import EpochSampler, Kind, Sample, SliceDataset
 from SpineFractureSegLib.engine.training.losses import training_loss
+from SpineFractureSegLib.engine.training.run_folder import RunFolder
 from SpineFractureSegLib.engine.training.schedule import Plateau, cosine_factor
 from SpineFractureSegLib.engine.training.validation import (
     ValidationScores,
@@ -53,9 +52,6 @@ LOG_COLUMNS = (
     "minutes",
     "slices_per_second",
 )
-
-# may differ between the parts of a resumed run: they do not change what a step computes
-_FREE_ON_RESUME = ("max_epochs", "max_minutes", "early_stopping_epochs", "workers", "checkpoint_minutes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +138,9 @@ class _Run:
                 f"{len(preprocessing.context_mm)}"
             )
         self.config, self.network_config, self.preprocessing = config, network_config, preprocessing
-        self.folder, self.on_progress, self.should_stop = folder, on_progress, should_stop
-        self.card = card or ModelCard(name=folder.name or "trained")
+        self.on_progress, self.should_stop = on_progress, should_stop
+        card = card or ModelCard(name=folder.name or "trained")
+        self.folder = RunFolder(folder, config, network_config, preprocessing, card)
         self.device, _ = choose_device(device)
         self.dtype = _training_precision(config.precision, self.device)
         self.steps_per_epoch = max(config.slices_per_epoch // config.batch_size, 1)
@@ -160,7 +157,7 @@ class _Run:
     def prepare(
         self, train_cases: Iterable[Case], validation_cases: Iterable[Case], start_from: FractureNetwork | None
     ) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.path.mkdir(parents=True, exist_ok=True)
         config = self.config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -172,10 +169,9 @@ class _Run:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        last = self.folder / "last.pt"
-        if last.exists():
-            self._restore(load_checkpoint(last))
-        self.log = EpochLog(self.folder / "log.csv", LOG_COLUMNS, self.state.epoch)
+        if checkpoint := self.folder.load_last():
+            self._restore(checkpoint)
+        self.log = EpochLog(self.folder.path / "log.csv", LOG_COLUMNS, self.state.epoch)
         self.dataset = SliceDataset(train_cases, self.preprocessing, config.balance, config.augmentation, config.seed)
         self.validation_cases = list(validation_cases)
         if not self.validation_cases:
@@ -218,7 +214,7 @@ class _Run:
             clock = now
             if self.should_stop():
                 self._save()
-                raise Cancelled(f"Stopped on request; {self.folder} can be resumed.")
+                raise Cancelled(f"Stopped on request; {self.folder.path} can be resumed.")
             if now - saved > 60 * self.config.checkpoint_minutes:
                 self._save()
                 saved = now
@@ -295,7 +291,7 @@ class _Run:
         state.seconds += time.monotonic() - start
         better = state.plateau.observe(state.epoch, scores.dice_pooled, config.plateau_epochs, config.plateau_factor)
         if better:
-            self._save_best(scores)
+            self.folder.save_best(self._evaluated(), state.epoch, scores)
         self.log.append(self._log_row(scores, rate))
         state.epoch += 1
         state.step_in_epoch, state.epoch_seconds = 0, 0.0
@@ -334,32 +330,20 @@ class _Run:
             "slices_per_second": state.step_in_epoch * self.config.batch_size / max(state.epoch_seconds, 1e-9),
         }
 
-    # -- files -------------------------------------------------------------------------------------------------------
-
     def _save(self) -> None:
         if not torch.isfinite(self.loss_sums).all():
             raise UserError("The loss is no longer a number; train with a lower learning rate or in float32.")
-        save_atomically(
-            self.folder / "last.pt",
+        self.folder.save_last(
             {
                 "state": dataclasses.asdict(self.state),
-                "configs": self._configs(),
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict() if self.average is not None else None,
                 "optimizer": self.optimizer.state_dict(),
                 "loss_sums": self.loss_sums,
-            },
+            }
         )
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
-        for part, fields in self._configs().items():
-            stored = checkpoint["configs"][part]
-            for name in fields:
-                if stored.get(name) != fields[name] and name not in _FREE_ON_RESUME:
-                    raise UserError(
-                        f"{self.folder} holds a run with {name} = {stored.get(name)}, not {fields[name]}; "
-                        "choose another folder or the same settings."
-                    )
         state = dict(checkpoint["state"])
         self.state = _State(**{**state, "plateau": Plateau(**state["plateau"])})
         self.network.load_state_dict(checkpoint["network"])
@@ -367,33 +351,6 @@ class _Run:
             self.average.load_state_dict(checkpoint["average"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.loss_sums = checkpoint["loss_sums"].to(self._sum_device)
-
-    def _configs(self) -> dict[str, dict[str, Any]]:
-        return {
-            "training": to_fields(self.config),
-            "network": to_fields(self.network_config),
-            "preprocessing": to_fields(self.preprocessing),
-        }
-
-    def _save_best(self, scores: ValidationScores) -> None:
-        network = self._evaluated()
-        save_atomically(
-            self.folder / "best.pt",
-            {"network": network.state_dict(), "epoch": self.state.epoch, "scores": dataclasses.asdict(scores)},
-        )
-        self._save_model(network, scores)  # a run that is never resumed leaves a model all the same
-
-    def _save_model(self, network: FractureNetwork, scores: ValidationScores) -> Path:
-        numbers = {name: value for name, value in dataclasses.asdict(scores).items() if math.isfinite(value)}
-        card = dataclasses.replace(
-            self.card,
-            threshold=scores.threshold,
-            min_volume_mm3=scores.min_volume_mm3,
-            scores={**self.card.scores, "validation": numbers},
-        )
-        path = self.folder / "model.safetensors"
-        save_model(path, network, self.network_config, self.preprocessing, card)
-        return path
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -410,13 +367,13 @@ class _Run:
 
     def finish(self, ended_by: str) -> TrainingResult:
         """Chooses threshold and smallest lesion of the best weights, on every slice, and writes the model."""
-        best = load_checkpoint(self.folder / "best.pt")
+        best = self.folder.load_best()
         network = self._place(FractureNetwork(self.network_config))
         network.load_state_dict(best["network"])
         scored = self._score(network, 1, 2)
         scores = validation_scores(scored)
         scores = dataclasses.replace(scores, min_volume_mm3=choose_min_volume(scored, scores.threshold))
-        path = self._save_model(network, scores)
+        path = self.folder.save_model(network, scores)
         state = self.state
         return TrainingResult(path, scores, best["epoch"], state.epoch, state.seconds / 60, ended_by)
 

@@ -1,0 +1,81 @@
+"""The files of a training run: what a resumed run needs, the best weights, the model."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+from SpineFractureSegLib.engine.errors import UserError
+from SpineFractureSegLib.engine.json_fields import to_fields
+from SpineFractureSegLib.engine.model_file import ModelCard, save_model
+from SpineFractureSegLib.engine.network import FractureNetwork, NetworkConfig
+from SpineFractureSegLib.engine.preprocessing import Preprocessing
+from SpineFractureSegLib.engine.training.checkpoint import load_checkpoint, save_atomically
+from SpineFractureSegLib.engine.training.config import TrainingConfig
+from SpineFractureSegLib.engine.training.validation import ValidationScores
+
+# may differ between the parts of a resumed run: they do not change what a step computes
+_FREE_ON_RESUME = ("max_epochs", "max_minutes", "early_stopping_epochs", "workers", "checkpoint_minutes")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """``last.pt``, ``best.pt`` and ``model.safetensors`` of one run, each written whole or not at all."""
+
+    path: Path
+    config: TrainingConfig
+    network_config: NetworkConfig
+    preprocessing: Preprocessing
+    card: ModelCard
+
+    def save_last(self, parts: dict[str, Any]) -> None:
+        """Keeps all that a resumed run needs."""
+        save_atomically(self.path / "last.pt", {**parts, "configs": self._configs()})
+
+    def load_last(self) -> dict[str, Any] | None:
+        """What ``save_last`` kept; None at the start of a run.
+
+        Raises: UserError, when the folder holds a run with other settings.
+        """
+        if not (self.path / "last.pt").exists():
+            return None
+        checkpoint = load_checkpoint(self.path / "last.pt")
+        for part, fields in self._configs().items():
+            stored = checkpoint["configs"][part]
+            for name in fields:
+                if stored.get(name) != fields[name] and name not in _FREE_ON_RESUME:
+                    raise UserError(
+                        f"{self.path} holds a run with {name} = {stored.get(name)}, not {fields[name]}; "
+                        "choose another folder or the same settings."
+                    )
+        return checkpoint
+
+    def save_best(self, network: FractureNetwork, epoch: int, scores: ValidationScores) -> None:
+        """Keeps the best weights, as a model too: a run that is never resumed leaves one all the same."""
+        best = {"network": network.state_dict(), "epoch": epoch, "scores": dataclasses.asdict(scores)}
+        save_atomically(self.path / "best.pt", best)
+        self.save_model(network, scores)
+
+    def load_best(self) -> dict[str, Any]:
+        """What ``save_best`` kept: network, epoch, scores."""
+        return load_checkpoint(self.path / "best.pt")
+
+    def save_model(self, network: FractureNetwork, scores: ValidationScores) -> Path:
+        """Writes the model file; threshold, smallest lesion and scores go into its card."""
+        numbers = {name: value for name, value in dataclasses.asdict(scores).items() if math.isfinite(value)}
+        card = dataclasses.replace(
+            self.card,
+            threshold=scores.threshold,
+            min_volume_mm3=scores.min_volume_mm3,
+            scores={**self.card.scores, "validation": numbers},
+        )
+        path = self.path / "model.safetensors"
+        save_model(path, network, self.network_config, self.preprocessing, card)
+        return path
+
+    def _configs(self) -> dict[str, dict[str, Any]]:
+        return {
+            "training": to_fields(self.config),
+            "network": to_fields(self.network_config),
+            "preprocessing": to_fields(self.preprocessing),
+        }
