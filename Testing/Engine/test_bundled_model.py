@@ -1,0 +1,53 @@
+"""The model and the sample that ship, as a user meets them first."""
+
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+
+from SpineFractureSegLib.engine import evaluate, load_model, segment_ct
+from SpineFractureSegLib.engine.mask_reader import read_mask
+from SpineFractureSegLib.engine.volume import read_ct
+
+SAMPLE = Path(__file__).parents[2] / "Resources" / "SampleData" / "verse014_L3_simulated_wedge"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def ct():
+    return read_ct(f"{SAMPLE}_ct.nii.gz").image
+
+
+@pytest.fixture(scope="module")
+def result(ct, model):
+    return segment_ct(ct, model, device="cpu")
+
+
+def test_the_model_is_small_enough_to_ship_and_says_what_it_is(model):
+    assert model.path.stat().st_size <= 12e6
+    card = model.card
+    assert "simulated" in card.description
+    assert "not a medical device" in card.description
+    assert card.label_meaning
+    assert card.licence == "CC BY-SA 4.0"
+    assert len(card.training_data) >= 8
+    assert not any("verse014" in line or "sample001" in line for line in card.training_data)
+    assert card.scores["validation"]["dice_pooled"] > 0
+
+
+def test_the_samples_fracture_is_the_largest_finding(result):
+    reference = read_mask(f"{SAMPLE}_fracture.seg.nrrd")
+    assert evaluate(result.mask, reference).dice > 0.6
+    x, y, z = result.findings[0].centroid_ras_mm
+    index = reference.TransformPhysicalPointToIndex((-x, -y, z))
+    assert reference[index] == 1
+
+
+def test_a_flipped_and_permuted_copy_of_the_sample_is_segmented_alike(ct, model, result):
+    copy = sitk.DICOMOrient(ct, "RSA")
+    assert copy.GetSize() != ct.GetSize() or copy.GetDirection() != ct.GetDirection()
+    assert evaluate(segment_ct(copy, model, device="cpu").mask, result.mask).dice >= 0.98
