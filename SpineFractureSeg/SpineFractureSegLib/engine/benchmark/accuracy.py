@@ -15,7 +15,7 @@ from SpineFractureSegLib.engine.case import Case
 from SpineFractureSegLib.engine.metrics import bootstrap_interval, dice_from_counts, iou_from_counts, roc_auc
 from SpineFractureSegLib.engine.model_file import Model
 from SpineFractureSegLib.engine.pipeline import segment_array
-from SpineFractureSegLib.engine.postprocess import label_components, remove_small_components
+from SpineFractureSegLib.engine.postprocess import bounding_box, label_components, remove_small_components
 from SpineFractureSegLib.engine.progress import StopQuery, never_stop
 
 FOUND_FROM = 0.1  # share of a fractured body that must be covered
@@ -84,10 +84,6 @@ def compare(case: Case, probability: np.ndarray, threshold: float, min_volume_mm
     mask = remove_small_components(probability >= threshold, min_volume_mm3, case.spacing_mm**3)
     false_alarms, false_voxels = _false_positives(mask, truth | uncertain)
     mask &= ~uncertain
-    points = []
-    for level in FROC_THRESHOLDS:
-        at_level = remove_small_components(probability >= level, min_volume_mm3, case.spacing_mm**3)
-        points.append(OperatingPoint(level, _found(case, at_level), _false_positives(at_level, truth | uncertain)[0]))
     return CaseScore(
         name=case.name,
         patient=case.patient,
@@ -99,12 +95,28 @@ def compare(case: Case, probability: np.ndarray, threshold: float, min_volume_mm
         false_positives=false_alarms,
         false_volume_ml=false_voxels * case.spacing_mm**3 / 1000,
         vertebrae=_vertebra_scores(case, probability, mask),
-        operating_points=points,
+        operating_points=_operating_points(case, probability, min_volume_mm3),
     )
 
 
-def _found(case: Case, mask: np.ndarray) -> int:
-    return sum(bool(mask[case.bodies == vertebra].mean() >= FOUND_FROM) for vertebra in case.fractured)
+def _operating_points(case: Case, probability: np.ndarray, min_volume_mm3: float) -> list[OperatingPoint]:
+    """One point per threshold; only the box in which anything is said is looked at."""
+    box = bounding_box(probability >= FROC_THRESHOLDS[0])
+    if box is None:
+        return [OperatingPoint(level, 0, 0) for level in FROC_THRESHOLDS]
+    allowed = (case.fracture_mask | case.uncertain_mask)[box]
+    points = []
+    for level in FROC_THRESHOLDS:
+        mask = remove_small_components(probability[box] >= level, min_volume_mm3, case.spacing_mm**3)
+        points.append(OperatingPoint(level, _found(case, mask, box), _false_positives(mask, allowed)[0]))
+    return points
+
+
+def _found(case: Case, mask: np.ndarray, box: tuple[slice, ...] = (slice(None),) * 3) -> int:
+    """How many fractured bodies the mask, given inside a box of the case, covers well enough."""
+    size = np.bincount(case.bodies.ravel(), minlength=256)
+    covered = np.bincount(case.bodies[box][mask], minlength=256)
+    return sum(bool(covered[vertebra] >= FOUND_FROM * size[vertebra] > 0) for vertebra in case.fractured)
 
 
 def _false_positives(mask: np.ndarray, allowed: np.ndarray) -> tuple[int, int]:
