@@ -121,7 +121,7 @@ SPINES = {
         {
             "patient": "verse007",
             "split": "validation",
-            # The source gives T12 2 and L1 2 for ids that it inferred; measured, L1 and L2 are the ones that lost 38 and
+            # The source gives T12 2 and L1 2 for ids that it inferred; measured, L1 and L2 are those that lost 38 and
             # 47 % of their height, and T11, L3, L4 27 to 31 % without a grade.
             "genant": {20: 2, 21: 3},
             "uncertain": (16, 17, 18, 22, 23),

@@ -12,7 +12,7 @@ _REFERENCE_COLOR = (0, 220, 255)
 def sagittal_picture(
     hu: np.ndarray, probability: np.ndarray, reference: np.ndarray | None, vertebrae: np.ndarray | None, title: str
 ) -> Image.Image:
-    """The slice through the largest fracture, predicted or true, or else through the middle of the spine.
+    """The slice with most of the true fracture, or else through the middle of the spine.
 
     Args: all (Z, Y, X) on the 1 mm working grid; reference is bool, vertebrae the probability of a vertebral body.
     Returns: the CT in a bone window with the probability in red to yellow and the reference outlined.
@@ -33,10 +33,14 @@ def sagittal_picture(
 
 
 def _slice_to_show(probability: np.ndarray, reference: np.ndarray | None, vertebrae: np.ndarray | None) -> int:
-    for mask in (reference, probability >= 0.5, None if vertebrae is None else vertebrae >= 0.5):
-        if mask is not None and mask.any():
-            return int(np.average(np.arange(mask.shape[2]), weights=mask.sum(axis=(0, 1))))
-    return probability.shape[2] // 2
+    if reference is not None and reference.any():
+        return int(np.argmax(reference.sum(axis=(0, 1))))
+    if vertebrae is not None and (vertebrae >= 0.5).any():
+        across = ndimage.gaussian_filter1d((vertebrae >= 0.5).sum(axis=(0, 1)).astype(float), 8)
+        return int(np.argmax(across))
+    return (
+        int(np.argmax((probability >= 0.5).sum(axis=(0, 1)))) if probability.max() >= 0.5 else probability.shape[2] // 2
+    )
 
 
 def _enlarged(values: np.ndarray) -> np.ndarray:
