@@ -126,6 +126,11 @@ def test_train_makes_a_model_that_benchmark_and_segment_use(library, spine_files
     assert report["real"][0]["ct"] == "ct.nii.gz"
     assert len(list((tmp_path / "accuracy").glob("*.png"))) == 2
 
+    words = ["benchmark", "accuracy", "--count", "0", "--real-ct", str(spine_files[0])]
+    assert main([*words, "--model", str(run / "model.safetensors"), "--output", str(tmp_path / "real")]) == 0
+    report = json.loads((tmp_path / "real" / "accuracy.json").read_text())
+    assert ("simulated" in report, len(report["real"])) == (False, 1)
+
     output = tmp_path / "out.nii.gz"
     words = ["segment", str(spine_files[0]), "--model", str(run / "model.safetensors"), "--output", str(output)]
     assert main(words) == 0

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(title="benchmarks", dest="benchmark", required=True, metavar="BENCHMARK")
     accuracy = kinds.add_parser("accuracy", help="Dice, IoU, vertebra and lesion scores, false alarms")
     accuracy.add_argument("--output", required=True, metavar="FOLDER")
-    accuracy.add_argument("--count", type=int, default=24, help="simulated cases (default: 24)")
+    accuracy.add_argument("--count", type=int, default=24, help="simulated cases; 0: real CTs alone (default: 24)")
     accuracy.add_argument("--seed", type=int, default=900_000)
     accuracy.add_argument("--library", metavar="FOLDER", help="spines; default: the shape library of the clone")
     accuracy.add_argument("--split", choices=("validation", "test"), default="test")
@@ -55,11 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(measured, indent=2))
         return 0
     report = {"model": model.card.name, "version": model.card.version, "threshold": model.card.threshold}
-    report["simulated"] = _simulated(arguments, model)
-    report["real"] = _real(arguments, model)
     path = Path(arguments.output) / "accuracy.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if arguments.count > 0:
+        report["simulated"] = _simulated(arguments, model)
+    report["real"] = _real(arguments, model)
     path.write_text(json.dumps(report, indent=2) + "\n")
-    print(json.dumps({"simulated": report["simulated"]["summary"], "real": report["real"]}, indent=2))
+    summary = report["simulated"]["summary"] if "simulated" in report else None
+    print(json.dumps({"simulated": summary, "real": report["real"]}, indent=2))
     print(f"Written     {path} and pictures beside it")
     return 0
 
