@@ -78,6 +78,12 @@ def test_the_froc_point_takes_the_best_threshold_within_the_allowed_false_positi
     assert sensitivity_at([compare(case, answer, 0.3, 0.0)], 1.0) == 0.0
 
 
+def test_the_froc_points_are_counted_at_their_own_thresholds(case):
+    answer = np.where(case.fracture_mask, 0.32, 0.0).astype(np.float32)
+    points = compare(case, answer, 0.5, 0.0).operating_points
+    assert [point.threshold for point in points if point.found] == [0.05, 0.1, 0.15, 0.2, 0.25, 0.3]
+
+
 def test_cases_without_fracture_have_no_dice_but_can_raise_false_alarms():
     bodies = np.zeros((20, 20, 20), np.uint8)
     bodies[5:15, 5:15, 5:15] = 20
