@@ -6,17 +6,35 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 
 BIN := .venv/bin
-SAMPLE := Resources/SampleData/verse014_L3_simulated_wedge
+SAMPLE := SpineFractureSeg/Resources/SampleData/verse014_L3_simulated_wedge
 
-.PHONY: demo test lint clean
+# What the tests of the scene need exists for this Python alone.
+SCENE_PYTHON := 3.11
+
+.PHONY: demo test test-engine test-scene test-packaging lint clean
 
 demo: .venv/installed
 	mkdir -p demo-output
 	$(BIN)/spine-fracture-seg segment $(SAMPLE)_ct.nii.gz --reference $(SAMPLE)_fracture.seg.nrrd \
 		--output demo-output/fractures.seg.nrrd --report demo-output/findings.json --preview demo-output/preview.png
 
-test: .venv/installed-test lint
-	$(BIN)/python -m pytest
+test: lint test-engine test-scene test-packaging
+
+test-engine: .venv/installed-test
+	$(BIN)/python -m pytest Testing/Engine
+
+# On real MRML and a stand-in of Slicer's application, which is why they have a process of their own.
+test-scene: .venv/installed-test
+	@if [ "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" = "$(SCENE_PYTHON)" ]; then \
+		echo "$(BIN)/python -m pytest Testing/Logic Testing/Panel"; \
+		$(BIN)/python -m pytest Testing/Logic Testing/Panel; \
+	else \
+		echo "SKIPPED: the tests of logic and panel need Python $(SCENE_PYTHON) (slicer-core has no other):"; \
+		echo "         make clean && make test PYTHON=python$(SCENE_PYTHON)"; \
+	fi
+
+test-packaging: .venv/installed-test
+	$(BIN)/python -m pytest Testing/Packaging
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
@@ -36,5 +54,5 @@ clean:
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --editable ".[test,scene-test]"
 	touch $@

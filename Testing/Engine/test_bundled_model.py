@@ -9,7 +9,7 @@ from SpineFractureSegLib.engine import evaluate, load_model, segment_ct
 from SpineFractureSegLib.engine.mask_reader import read_mask
 from SpineFractureSegLib.engine.volume import read_ct
 
-SAMPLE = Path(__file__).parents[2] / "Resources" / "SampleData" / "verse014_L3_simulated_wedge"
+SAMPLE = Path(__file__).parents[2] / "SpineFractureSeg" / "Resources" / "SampleData" / "verse014_L3_simulated_wedge"
 
 
 @pytest.fixture(scope="module")

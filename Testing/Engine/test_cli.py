@@ -1,7 +1,9 @@
 """The command line: what it writes, what it says, how it ends, and that it leaves nothing half done."""
 
+import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,11 +53,16 @@ def inputs(tmp_path_factory) -> Path:
     reference = sitk.Cast(ct > 300, sitk.sitkUInt8)
     sitk.WriteImage(reference, str(folder / "reference.nii.gz"))
 
-    torch.manual_seed(0)
-    config = NetworkConfig(width=4)
-    card = ModelCard(name="Random", version="7", threshold=0.02)
-    save_model(folder / "model.safetensors", FractureNetwork(config), config, Preprocessing(window_size=(32, 32)), card)
+    save_random_model(folder / "model.safetensors")
     return folder
+
+
+def save_random_model(path: Path, outputs: tuple[str, ...] = ("fracture",)) -> Path:
+    torch.manual_seed(0)
+    config = NetworkConfig(width=4, outputs=outputs)
+    card = ModelCard(name="Random", version="7", threshold=0.02)
+    save_model(path, FractureNetwork(config), config, Preprocessing(window_size=(32, 32)), card)
+    return path
 
 
 def segment(inputs: Path, output: Path, *more: object) -> list[str]:
@@ -123,9 +130,40 @@ def test_threshold_and_smallest_volume_come_from_the_command_line(inputs, tmp_pa
         assert not sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / name))).any()
 
 
+def test_vertebrae_become_a_second_segment_where_they_are_asked_for(inputs, tmp_path):
+    more = ["--model", save_random_model(tmp_path / "both.safetensors", ("fracture", "vertebra")), "--vertebrae"]
+    assert main(segment(inputs, tmp_path / "m.seg.nrrd", *more)) == 0
+    image = sitk.ReadImage(str(tmp_path / "m.seg.nrrd"))
+    assert (image.GetMetaData("Segment0_Name"), image.GetMetaData("Segment1_Name")) == ("Fracture", "Vertebrae")
+    assert image.GetNumberOfComponentsPerPixel() == 2
+
+
+@pytest.mark.parametrize(("output", "expected"), [("m.nii.gz", "choose .seg.nrrd"), ("m.seg.nrrd", "fractures only")])
+def test_vertebrae_that_cannot_be_given_are_refused_before_the_long_work(
+    output, expected, inputs, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("SpineFractureSegLib.engine.pipeline.segment_ct", None)
+    assert main(segment(inputs, tmp_path / output, "--vertebrae")) == 2
+    assert expected in the_one_sentence(capsys.readouterr().err)
+
+
+def test_uncompressed_images_hold_the_same(inputs, tmp_path):
+    for name, more in (("small", []), ("large", ["--uncompressed"])):
+        paths = tmp_path / f"{name}.seg.nrrd", "--probability", tmp_path / f"{name}.nrrd"
+        assert main(segment(inputs, *paths, *more)) == 0
+    for suffix in (".seg.nrrd", ".nrrd"):
+        small, large = tmp_path / f"small{suffix}", tmp_path / f"large{suffix}"
+        assert b"encoding: raw" in large.read_bytes()[:4000]
+        assert small.stat().st_size < large.stat().st_size
+        arrays = [sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (small, large)]
+        assert np.array_equal(*arrays)
+
+
 def test_progress_as_json_is_one_object_a_step(inputs, tmp_path, capsys):
     assert main([*segment(inputs, tmp_path / "m.nii.gz"), "--progress", "json"]) == 0
-    steps = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    facts, *steps = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert facts.keys() == {"device", "precision", "model", "version", "pid"}
+    assert (facts["device"], facts["model"], facts["version"], facts["pid"]) == ("cpu", "Random", "7", os.getpid())
     assert len(steps) > 1
     assert all(step.keys() == {"stage", "done", "total"} for step in steps)
     assert steps[-1]["done"] == steps[-1]["total"]
@@ -270,6 +308,24 @@ def test_interrupted_while_writing_it_exits_130_and_leaves_nothing(number, input
     assert process.returncode == 130
     assert the_one_sentence(error) == "spine-fracture-seg: cancelled"
     assert files(tmp_path) == []
+
+
+def test_it_runs_as_a_file_from_anywhere_where_the_package_is_not_installed(tmp_path):
+    copy = tmp_path / "mödule" / "SpineFractureSegLib"
+    shutil.copytree(Path(cli.__file__).parents[1], copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "engine.py").write_text("raise ImportError('taken from the current folder')")
+    # a command of the copy alone: the installed package does not print this
+    (copy / "engine" / "commands" / "models.py").write_text(
+        '"""Models."""\nimport sys\n\n\ndef add_arguments(parser):\n    pass\n\n\n'
+        "def run(arguments):\n    print(ascii(sys.path))\n    return 0\n"
+    )
+    command = [sys.executable, str(copy / "__main__.py"), "models"]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    path = ast.literal_eval(done.stdout)
+    assert path[0] == str(copy.parent)
+    assert str(copy) not in path, "its folders would be importable as 'engine' and 'scene'"
 
 
 def test_it_runs_in_another_thread_too():

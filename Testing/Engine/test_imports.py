@@ -38,6 +38,21 @@ def test_training_and_simulation_do_without_simpleitk_and_monai(module):
     assert done.returncode == 0, done.stderr
 
 
+def test_models_are_listed_and_results_measured_without_torch_and_safetensors():
+    code = (
+        "import numpy as np, SimpleITK as sitk\n"
+        "from SpineFractureSegLib.engine import findings, metrics, model_store, postprocess, volume, writers\n"
+        "cards = [model.card for model in model_store.list_models() if model.bundled]\n"
+        "assert cards and all(card.name for card in cards)\n"
+        "kept = postprocess.remove_small_components(np.ones((4, 4, 4), bool), 1.0, 1.0)\n"
+        "mask = sitk.GetImageFromArray(kept.astype(np.uint8))\n"
+        "assert len(findings.find_lesions(mask, sitk.Cast(mask, sitk.sitkFloat32))) == 1\n"
+        "assert metrics.evaluate(mask, mask).dice == 1\n"
+    )
+    done = run_with_blocked(("torch", "safetensors", "slicer", "vtk"), code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_package_itself_imports_nothing_heavy():
     code = "import SpineFractureSegLib.engine; assert not {'torch', 'SimpleITK', 'scipy'} & set(sys.modules)"
     done = run_with_blocked((), code)

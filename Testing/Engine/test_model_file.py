@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from SpineFractureSegLib.engine.errors import UserError
+from SpineFractureSegLib.engine.model_card import read_description
 from SpineFractureSegLib.engine.model_file import FORMAT, Model, ModelCard, load_model, read_card, save_model
 from SpineFractureSegLib.engine.network import FractureNetwork, NetworkConfig
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
@@ -70,6 +71,7 @@ def test_a_saved_model_comes_back_with_all_that_belongs_to_it(model_file):
     assert not model.network.training
     assert {p.dtype for p in model.network.parameters()} == {torch.float32}
     assert read_card(model_file) == CARD
+    assert read_description(model_file) == (CARD, PREPROCESSING)
 
 
 def test_the_loaded_network_computes_what_the_saved_one_did(network, model_file):
@@ -148,10 +150,10 @@ def test_a_card_refuses_values_that_cannot_be_used(changes):
 
 
 def refusal(path: Path) -> str:
-    """The one sentence with which ``path`` is refused."""
-    with pytest.raises(UserError) as caught:
-        load_model(path)
-    sentence = str(caught.value)
+    """The one sentence with which ``path`` is refused; what is wrong beside the weights, without loading them too."""
+    sentence = problem(load_model, path)
+    assert sentence, "it was loaded"
+    assert problem(read_card, path) in ("", sentence)
     assert "\n" not in sentence
     assert str(path) in sentence
     assert sentence.endswith(".")
@@ -171,6 +173,28 @@ def test_what_is_not_safetensors_is_refused(content, tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(content)
     refusal(path)
+
+
+HEADERS = [
+    b'{"weight": null}',
+    b'{"weight": {}}',
+    b'{"weight": {"data_offsets": []}}',
+    b'{"weight": {"data_offsets": [0, Infinity]}}',
+    b'{"weight": {"data_offsets": "04"}}',
+    b'{"__metadata__": {"format": 1}}',
+    b'{"__metadata__": [1]}',
+    b"[" * 100_000,
+    b"[]",
+    b"\xff",
+]
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=range(len(HEADERS)))
+def test_a_header_of_another_form_is_refused(header, tmp_path):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    assert "not a readable safetensors file" in problem(read_card, path)
+    assert "not a readable safetensors file" in refusal(path)
 
 
 @pytest.mark.parametrize("kept", [4, 8, 100, 0.3, 0.99, -1])
@@ -308,7 +332,9 @@ def test_a_header_with_flipped_or_lost_bytes_loads_or_is_refused_but_never_crash
         del content[data.draw(st.integers(0, header)) :]
     path = tmp_path / "fuzzed.safetensors"
     path.write_bytes(content)
-    assert "\n" not in problem(load_model, path)
+    sentence = problem(load_model, path)
+    assert "\n" not in sentence
+    assert problem(read_card, path) in ("", sentence)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -105,6 +105,14 @@ def test_masks_are_written_compressed(tmp_path):
     assert (tmp_path / "r.seg.nrrd").stat().st_size < 5000
 
 
+def test_masks_are_written_uncompressed_on_request(mask, vertebrae, tmp_path):
+    write_mask(tmp_path / "r.seg.nrrd", mask, vertebrae, compress=False)
+    assert b"encoding: raw" in (tmp_path / "r.seg.nrrd").read_bytes()
+    image = sitk.ReadImage(str(tmp_path / "r.seg.nrrd"))
+    for layer, expected in enumerate((mask, vertebrae)):
+        assert_same_image(sitk.VectorIndexSelectionCast(image, layer), expected)
+
+
 def test_a_probability_comes_back_as_float(mask, tmp_path):
     probability = grid_of(np.random.default_rng(0).random((7, 9, 11)).astype(np.float32))
     write_probability(tmp_path / "p.nii.gz", probability)

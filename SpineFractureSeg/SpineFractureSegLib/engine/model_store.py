@@ -6,7 +6,7 @@ from pathlib import Path
 
 from SpineFractureSegLib.engine.atomic_file import written_whole
 from SpineFractureSegLib.engine.errors import UserError
-from SpineFractureSegLib.engine.model_file import ModelCard, load_model, read_card
+from SpineFractureSegLib.engine.model_card import ModelCard, read_card
 from SpineFractureSegLib.engine.model_folders import (
     SUFFIX,
     bundled_folder,
@@ -45,6 +45,8 @@ def import_model(source: str | Path, name: str | None = None, *, replace: bool =
     Arguments: ``name`` it gets, by default the file's; ``replace`` a model of the user's with this name.
     Raises: UserError, when the file is no usable model or the name is taken.
     """
+    from SpineFractureSegLib.engine.model_file import load_model  # the list of models does without torch
+
     source = Path(source).expanduser()
     load_model(source)
     name = checked_name(source.stem if name is None else name)

@@ -27,11 +27,16 @@ def progress_to(stream: TextIO, mode: str = "bar") -> ProgressCallback:
     if mode == "json":
 
         def write_line(done: int, total: int, stage: str) -> None:
-            stream.write(json.dumps({"stage": stage, "done": done, "total": total}) + "\n")
-            stream.flush()
+            write_json_line(stream, {"stage": stage, "done": done, "total": total})
 
         return write_line
     return _Bar(stream) if mode == "bar" and stream.isatty() else no_progress
+
+
+def write_json_line(stream: TextIO, fields: dict) -> None:
+    """One object in ASCII, sent at once."""
+    stream.write(json.dumps(fields) + "\n")
+    stream.flush()
 
 
 class _Bar:

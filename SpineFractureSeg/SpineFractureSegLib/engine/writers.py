@@ -59,13 +59,16 @@ VERTEBRAE = Segment(
 )
 
 
-def write_mask(path: str | Path, mask: sitk.Image, vertebrae: sitk.Image | None = None) -> None:
-    """Writes the segmentation, compressed.
+def write_mask(
+    path: str | Path, mask: sitk.Image, vertebrae: sitk.Image | None = None, *, compress: bool = True
+) -> None:
+    """Writes the segmentation.
 
     Args:
         path: ``.seg.nrrd`` for Slicer; ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha`` for an image of 0 and 1.
         mask: fracture where not 0.
         vertebrae: on the same grid, a second segment in ``.seg.nrrd``; other formats leave it out.
+        compress: smaller, but slower to write and read; ``.nii.gz`` always is.
 
     Raises: UserError, when it cannot be written.
     """
@@ -77,16 +80,16 @@ def write_mask(path: str | Path, mask: sitk.Image, vertebrae: sitk.Image | None 
         if vertebrae is not None:
             segments[VERTEBRAE] = sitk.Cast(vertebrae != 0, sitk.sitkUInt8)
         image = _slicer_segmentation(segments)
-    _write(path, suffix, image)
+    _write(path, suffix, image, compress)
 
 
-def write_probability(path: str | Path, probability: sitk.Image) -> None:
-    """Writes a probability, 0 to 1, as a compressed float32 image: ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha``.
+def write_probability(path: str | Path, probability: sitk.Image, *, compress: bool = True) -> None:
+    """Writes a probability, 0 to 1, as a float32 image: ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha``.
 
     Raises: UserError, when it cannot be written.
     """
     path = Path(path)
-    _write(path, _suffix(path, IMAGE_SUFFIXES), sitk.Cast(probability, sitk.sitkFloat32))
+    _write(path, _suffix(path, IMAGE_SUFFIXES), sitk.Cast(probability, sitk.sitkFloat32), compress)
 
 
 def check_output_path(path: str | Path, suffixes: Sequence[str] = MASK_SUFFIXES) -> None:
@@ -97,7 +100,7 @@ def check_output_path(path: str | Path, suffixes: Sequence[str] = MASK_SUFFIXES)
     check_place(path, _suffix(Path(path), suffixes))
 
 
-def _write(path: Path, suffix: str, image: sitk.Image) -> None:
+def _write(path: Path, suffix: str, image: sitk.Image, compress: bool) -> None:
     axes = np.reshape(image.GetDirection(), (3, 3))
     if suffix.startswith(".nii") and np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
         raise UserError(
@@ -105,7 +108,7 @@ def _write(path: Path, suffix: str, image: sitk.Image) -> None:
         )
     check_output_path(path)
     with quiet_itk(), written_whole(path) as partial:
-        sitk.WriteImage(image, str(partial), useCompression=True)
+        sitk.WriteImage(image, str(partial), useCompression=compress)
 
 
 def _suffix(path: Path, suffixes: Sequence[str]) -> str:

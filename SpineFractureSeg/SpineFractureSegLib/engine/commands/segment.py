@@ -3,32 +3,37 @@
   spine-fracture-seg segment ct.nii.gz --output fractures.seg.nrrd --report findings.json --preview picture.png
 
 CT is a NIfTI, NRRD or MHA file, or a DICOM folder or file of a series. The output lies on the CT's exact grid:
-.seg.nrrd opens in 3D Slicer as a segmentation, .nii.gz, .nii, .nrrd and .mha hold 0 and 1. With --reference the report
-and the picture also say how well the result agrees with a mask drawn by hand. The files appear together when all is
-done, or not at all. Exit code 0: done; 2: something to mend, said in one sentence; 130: cancelled.
+.seg.nrrd opens in 3D Slicer as a segmentation, with --vertebrae of two segments; .nii.gz, .nii, .nrrd and .mha hold 0
+and 1. With --reference the report and the picture also say how well the result agrees with a mask drawn by hand. The
+files appear together when all is done, or not at all. With --progress json, stderr begins with one object of device,
+precision, model, version and pid, and goes on with one of stage, done and total a step. Exit code 0: done; 2: something
+to mend, said in one sentence; 130: cancelled.
 
 Research use only, not a medical device.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from SpineFractureSegLib.engine.preprocessing import PLANES
-from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
+from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to, write_json_line
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from SpineFractureSegLib.engine.metrics import Scores
+    from SpineFractureSegLib.engine.model_file import Model
     from SpineFractureSegLib.engine.pipeline import SegmentationResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ct", metavar="CT", help="file, or DICOM folder")
     parser.add_argument("--output", required=True, metavar="OUT", help="segmentation: .seg.nrrd, .nii.gz, .nrrd, .mha")
+    parser.add_argument("--vertebrae", action="store_true", help="a second segment, the vertebral bodies (.seg.nrrd)")
     parser.add_argument("--probability", metavar="P", help="probability of fracture as an image: .nii.gz, .nrrd, .mha")
     parser.add_argument("--report", metavar="JSON", help="findings, device, model, seconds, warnings")
     parser.add_argument("--preview", metavar="PNG", help="picture of three slices with outlines")
@@ -40,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-volume", type=_volume, metavar="MM3", help="smallest finding, by default the model's")
     parser.add_argument("--batch-size", type=_positive, metavar="N", help="slices at once, by default what fits")
     parser.add_argument("--series", help="number or UID of the series, where a DICOM folder has several")
+    parser.add_argument("--uncompressed", action="store_true", help="larger images, sooner written (not .nii.gz)")
     add_progress_argument(parser)
 
 
@@ -51,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from SpineFractureSegLib.engine.pipeline import segment_ct
     from SpineFractureSegLib.engine.preview import render_preview, write_preview
     from SpineFractureSegLib.engine.report import NOTICE, segmentation_report, write_json
+    from SpineFractureSegLib.engine.spine_region import VERTEBRA_PROBABILITY
     from SpineFractureSegLib.engine.volume import read_ct
     from SpineFractureSegLib.engine.writers import write_mask, write_probability
 
@@ -59,9 +66,14 @@ def run(arguments: argparse.Namespace) -> int:
     reference = read_mask(arguments.reference) if arguments.reference else None
     if reference is not None:
         _refuse_elsewhere(read.image, reference)
+    model = load_model(arguments.model)
+    if arguments.vertebrae:
+        _refuse_without_vertebrae(model)
+    if arguments.progress == "json":
+        write_json_line(sys.stderr, _facts(arguments, model))
     result = segment_ct(
         read.image,
-        load_model(arguments.model),
+        model,
         device=arguments.device,
         planes=arguments.planes,
         threshold=arguments.threshold,
@@ -71,10 +83,12 @@ def run(arguments: argparse.Namespace) -> int:
     )
     scores = None if reference is None else evaluate(result.mask, reference)
 
+    vertebrae = result.vertebrae >= VERTEBRA_PROBABILITY if arguments.vertebrae else None
+    compress = not arguments.uncompressed
     with OutputSet() as outputs:
-        write_mask(outputs.place(arguments.output), result.mask)
+        write_mask(outputs.place(arguments.output), result.mask, vertebrae, compress=compress)
         if arguments.probability:
-            write_probability(outputs.place(arguments.probability), result.probability)
+            write_probability(outputs.place(arguments.probability), result.probability, compress=compress)
         if arguments.report:
             report = segmentation_report(result, ct=arguments.ct, warnings=read.warnings, scores=scores)
             write_json(outputs.place(arguments.report), report)
@@ -108,6 +122,10 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
             raise UserError(f"{path} is an input of this run and would be overwritten; choose another output.")
         if Path(path).resolve() in {Path(other).resolve() for other in paths[:number]}:
             raise UserError(f"{path} is named for two outputs; give each its own file.")
+    if arguments.vertebrae and not arguments.output.lower().endswith(".seg.nrrd"):
+        raise UserError(
+            f"--vertebrae makes a second segment, which '{Path(arguments.output).name}' cannot hold; choose .seg.nrrd."
+        )
     check_output_path(arguments.output)
     if arguments.probability:
         check_output_path(arguments.probability, IMAGE_SUFFIXES)
@@ -127,6 +145,30 @@ def _refuse_elsewhere(ct: "sitk.Image", reference: "sitk.Image") -> None:
         nothing = sitk.Image(ct.GetSize(), sitk.sitkUInt8)
         nothing.CopyInformation(ct)
         evaluate(nothing, reference)
+
+
+def _refuse_without_vertebrae(model: "Model") -> None:
+    from SpineFractureSegLib.engine.errors import UserError
+
+    if "vertebra" not in model.network_config.outputs:
+        raise UserError(
+            f"The model {model.card.name} outlines fractures only, no vertebrae: leave out --vertebrae or choose "
+            "another model."
+        )
+
+
+def _facts(arguments: argparse.Namespace, model: "Model") -> dict:
+    """What a program that watches this run shows from the start; the process's id, because a launcher has its own."""
+    from SpineFractureSegLib.engine.device import choose_placement
+
+    placement, _ = choose_placement(arguments.device, arguments.batch_size)
+    return {
+        "device": str(placement.device),
+        "precision": placement.precision_name,
+        "model": model.card.name,
+        "version": model.card.version,
+        "pid": os.getpid(),
+    }
 
 
 def _output_paths(arguments: argparse.Namespace) -> list[str]:

@@ -1,7 +1,21 @@
-"""The network of Saeed et al. 2024, block by block, and what is ours in it."""
+"""The network of Saeed et al. 2024, block by block, and what is ours in it.
 
-from SpineFractureSegLib.engine.network.config import NetworkConfig
-from SpineFractureSegLib.engine.network.fusion import fuse_for_inference
-from SpineFractureSegLib.engine.network.network import FractureNetwork
+The public names are loaded on first use: ``NetworkConfig`` is read of every model file, where torch may be missing.
+"""
 
-__all__ = ["FractureNetwork", "NetworkConfig", "fuse_for_inference"]
+from importlib import import_module
+from typing import Any
+
+_PUBLIC = {"FractureNetwork": "network", "NetworkConfig": "config", "fuse_for_inference": "fusion"}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,164 @@
+"""The list of models in the panel: choose, read about, import, delete."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import qt
+from slicer.i18n import tr as _
+
+from SpineFractureSegLib.engine.errors import UserError
+
+if TYPE_CHECKING:
+    from SpineFractureSegLib.engine.model_card import ModelCard
+    from SpineFractureSegLib.engine.model_store import StoredModel
+
+DEFAULT = ""  # in the parameter node: the bundled default
+
+
+class ModelChooser:
+    """A combo box of the models at hand. ``onChosen(name)`` is called when the user chooses another one."""
+
+    def __init__(self, comboBox: qt.QComboBox, onChosen: Callable[[str], None]) -> None:
+        self._comboBox = comboBox
+        self._onChosen = onChosen
+        self._models: list[StoredModel] = []
+        self._name = DEFAULT
+        comboBox.connect("activated(int)", self._onActivated)
+        self.refresh()
+
+    @property
+    def name(self) -> str:
+        """As in the parameter node."""
+        return self._name
+
+    @property
+    def model(self) -> StoredModel | None:
+        """The chosen model, or None when it is not on this computer."""
+        from SpineFractureSegLib.engine.model_folders import DEFAULT_MODEL
+
+        name = self._name or DEFAULT_MODEL
+        candidates = [model for model in self._models if model.name == name]
+        return candidates[-1] if candidates and name != DEFAULT_MODEL else next(iter(candidates), None)
+
+    @property
+    def card(self) -> ModelCard | None:
+        return self.model.card if self.model else None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the chosen model cannot be used, in one sentence."""
+        if self.model is None:
+            return _("The model {name} is not on this computer: choose or import another one.").format(name=self._name)
+        return self.model.problem
+
+    def choose(self, name: str) -> None:
+        """Shows the model with this name as chosen; ``onChosen`` is not called."""
+        self._name = name
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Reads the model folders again."""
+        from SpineFractureSegLib.engine.model_folders import DEFAULT_MODEL
+        from SpineFractureSegLib.engine.model_store import list_models
+
+        self._models = list_models()
+        wasBlocked = self._comboBox.blockSignals(True)
+        self._comboBox.clear()
+        for model in self._models:
+            label = _("{name} (bundled)").format(name=model.name) if model.bundled else model.name
+            self._comboBox.addItem(label, DEFAULT if model.name == DEFAULT_MODEL else model.name)
+        index = self._comboBox.findData(self._name)
+        if index < 0:
+            self._comboBox.addItem(_("{name} (not on this computer)").format(name=self._name), self._name)
+            index = self._comboBox.count - 1
+        self._comboBox.setCurrentIndex(index)
+        self._comboBox.blockSignals(wasBlocked)
+        self._comboBox.toolTip = _cardText(self.model) if self.model else self.problem
+
+    def planes(self) -> tuple[str, ...]:
+        """The planes that the chosen model can segment; none when it cannot be used."""
+        from SpineFractureSegLib.engine.model_card import read_description
+
+        if self.model is None or self.model.card is None:
+            return ()
+        _card, preprocessing = read_description(self.model.path)
+        return preprocessing.planes
+
+    def importFile(self, path: str) -> None:
+        """Checks a model file in the engine's process, copies it into the user's folder and chooses it.
+
+        Raises: UserError, when it is no model or the name is taken.
+        """
+        from pathlib import Path
+
+        from SpineFractureSegLib.scene.engine_process import runToEnd
+
+        runToEnd(["models", "import", str(path)])
+        self.choose(Path(path).stem)
+        self._onChosen(self._name)
+
+    def deleteChosen(self) -> None:
+        """Deletes the chosen model from the user's folder.
+
+        Raises: UserError, when it is bundled or cannot be deleted.
+        """
+        from SpineFractureSegLib.engine.model_store import delete_model
+
+        if self.model is None:
+            raise UserError(self.problem)
+        delete_model(self.model.name)
+        self.choose(DEFAULT)
+        self._onChosen(self._name)
+
+    def openFolder(self) -> None:
+        """Shows the user's model folder in the file manager; it is made where there is none yet."""
+        from SpineFractureSegLib.engine.model_folders import user_folder
+
+        folder = user_folder()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                _("The model folder {folder} cannot be made: {reason}.").format(folder=folder, reason=error.strerror)
+            ) from error
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
+
+    def _onActivated(self, index: int) -> None:
+        name = self._comboBox.itemData(index)
+        if name != self._name:
+            self.choose(name)
+            self._onChosen(name)
+
+
+def _cardText(model: StoredModel) -> str:
+    """The model's card as rich text."""
+    if model.card is None:
+        return html.escape(model.problem or "")
+    card = model.card
+    rows = [
+        (_("Version"), f"{card.version}, {card.created}"),
+        (_("What it calls a fracture"), card.label_meaning),
+        (_("Trained on"), "; ".join(card.training_data)),
+        (_("Scores"), "; ".join(_scores(card.scores))),
+        (_("Threshold"), f"{card.threshold:g}"),
+        (_("Smallest finding"), f"{card.min_volume_mm3:g} mm\u00b3"),
+        (_("Fine-tuned from"), card.parent or ""),
+        (_("Licence"), card.licence),
+    ]
+    lines = "".join(f"<p><b>{html.escape(name)}:</b> {html.escape(text)}</p>" for name, text in rows if text)
+    notice = html.escape(_("Research use only. Not a medical device."))
+    return f"<h3>{html.escape(card.name)}</h3><p>{html.escape(card.description)}</p>{lines}<p><i>{notice}</i></p>"
+
+
+def _scores(scores: dict) -> list[str]:
+    """Flat ``name value`` texts of nested scores."""
+    lines = []
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            lines += [f"{name} {line}" for line in _scores(value)]
+        else:
+            lines.append(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}")
+    return lines

@@ -1,0 +1,355 @@
+"""The panel: what the buttons do, and when they can be pressed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from SpineFractureSegLib.engine.errors import Cancelled, UserError
+from SpineFractureSegLib.scene.ct_choice import firstCt
+from SpineFractureSegLib.scene.evaluation_view import EvaluationView
+from SpineFractureSegLib.scene.findings_view import FindingsView
+from SpineFractureSegLib.scene.installation import ensurePackages, missingPackages
+from SpineFractureSegLib.scene.model_chooser import ModelChooser
+from SpineFractureSegLib.scene.progress_view import ProgressView
+from SpineFractureSegLib.scene.volume_reader import isSequenceFrame
+
+if TYPE_CHECKING:
+    from slicer import vtkMRMLSegmentationNode
+
+    from SpineFractureSegLib.scene.engine_job import EngineJob
+    from SpineFractureSegLib.scene.parameter_node import SpineFractureSegParameterNode
+
+_THRESHOLD_DELAY_MS = 150  # the outline follows the slider when it rests that long
+
+
+class Panel(VTKObservationMixin):
+    """Binds the widgets of the .ui file to the parameter node and the logic."""
+
+    def __init__(self, ui, logic) -> None:
+        VTKObservationMixin.__init__(self)
+        self._ui, self._logic = ui, logic
+        self._parameters: SpineFractureSegParameterNode | None = None
+        self._guiTag = None
+        self._job: EngineJob | None = None
+        self._runningOn: str | None = None  # ID of the CT
+        self._stopMessage = ""  # why the run is being cancelled
+        self._shownValues = None  # output segmentation, threshold and smallest finding as last seen
+        self._models = ModelChooser(ui.modelComboBox, self._onModelChosen)
+        self._progress = ProgressView(ui)
+        self._findings = FindingsView(ui)
+        self._evaluation = EvaluationView(ui, logic)
+        self._thresholdTimer = qt.QTimer()
+        self._thresholdTimer.setSingleShot(True)
+        self._thresholdTimer.setInterval(_THRESHOLD_DELAY_MS)
+        self._thresholdTimer.connect("timeout()", self._applyThreshold)
+        for button, slot in (
+            (ui.applyButton, self._onApply),
+            (ui.modelValuesButton, self._onModelValues),
+            (ui.importModelButton, self._onImportModel),
+            (ui.deleteModelButton, self._onDeleteModel),
+            (ui.openModelFolderButton, self._onOpenModelFolder),
+        ):
+            button.connect("clicked(bool)", slot)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
+
+    # ------------------------------------------------------------------ the parameter node
+
+    def attach(self, parameters: SpineFractureSegParameterNode) -> None:
+        """Shows and follows this parameter node; what is not chosen yet gets a sensible choice."""
+        if self._parameters is not None and self._parameters.parameterNode is parameters.parameterNode:
+            self._models.refresh()
+            self._update()
+            return
+        self.detach()
+        if parameters.inputVolume is None:
+            parameters.inputVolume = firstCt()
+        self._parameters = parameters
+        self._models.choose(parameters.model)
+        if parameters.valuesOfModel != self._modelName():
+            self._takeModelValues()
+        self._shownValues = self._values()
+        self._guiTag = parameters.connectGui(self._ui)
+        self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+        self._evaluation.attach(parameters)
+        self._showOutput()
+        self._update()
+
+    def detach(self) -> None:
+        """Stops following the parameter node, because the scene closes."""
+        if self._parameters is None:
+            return
+        self._thresholdTimer.stop()
+        self._parameters.disconnectGui(self._guiTag)
+        self.removeObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+        self._parameters = None
+        self._evaluation.attach(None)
+        self._findings.show(None)
+
+    def close(self) -> None:
+        """The panel goes away, with Slicer or because the module is reloaded."""
+        self.stop(_("The panel was closed: the segmentation was cancelled."))
+        self.detach()
+        self._progress.stop()
+        self.removeObservers()
+
+    def _onParametersModified(self, _caller=None, _event=None) -> None:
+        parameters = self._parameters
+        if parameters is None:
+            return
+        if parameters.model != self._models.name:  # set by a script
+            self._models.choose(parameters.model)
+            self._onModelChosen(parameters.model)
+        node, *values = self._values()
+        shownNode, *shownValues = self._shownValues
+        self._shownValues = (node, *values)
+        if node is not shownNode:
+            self._adoptRun(node)
+            self._showOutput()
+        elif values != shownValues and self._canFollowThreshold():
+            self._thresholdTimer.start()
+        self._evaluation.refresh()
+        self._update()
+
+    def _values(self) -> tuple:
+        return self._parameters.outputSegmentation, self._parameters.threshold, self._parameters.minVolume
+
+    # ------------------------------------------------------------------ what can be pressed
+
+    def _update(self) -> None:
+        parameters, ui = self._parameters, self._ui
+        if parameters is None:
+            return
+        running = self._job is not None
+        planes = self._models.planes()
+        for name, checkBox in (
+            ("sagittal", ui.sagittalCheckBox),
+            ("axial", ui.axialCheckBox),
+            ("coronal", ui.coronalCheckBox),
+        ):
+            checkBox.enabled = name in planes
+            if name not in planes:
+                checkBox.toolTip = _("The chosen model was not trained on {plane} slices.").format(plane=name)
+        for button in (ui.inputsCollapsibleButton, ui.outputsCollapsibleButton, ui.advancedCollapsibleButton):
+            button.enabled = not running
+        model = self._models.model
+        ui.deleteModelButton.enabled = model is not None and not model.bundled
+        missing = self._missing()
+        ui.applyButton.text = _("Cancel") if running else _("Apply")
+        ui.applyButton.enabled = running or not missing
+        ui.applyButton.toolTip = (
+            _("End the segmentation; the scene stays as it is.")
+            if running
+            else "; ".join(missing) or _("Outline the fractures of this CT.")
+        )
+
+    def _missing(self) -> list[str]:
+        """What Apply still needs."""
+        missing = []
+        if self._parameters.inputVolume is None:
+            missing.append(_("Choose a CT"))
+        elif self._parameters.probabilityVolume is self._parameters.inputVolume:
+            missing.append(_("Choose another volume for the probability, it would overwrite the CT"))
+        if self._models.problem:
+            missing.append(self._models.problem)
+        elif not self._chosenPlanes():
+            missing.append(_("Choose a plane that the model was trained on"))
+        return missing
+
+    def _chosenPlanes(self) -> tuple[str, ...]:
+        return tuple(plane for plane in self._models.planes() if getattr(self._parameters, plane))
+
+    # ------------------------------------------------------------------ the run
+
+    def _onApply(self, *_args) -> None:
+        if self._job is not None:
+            self.stop(_("Cancelled."))
+            return
+        self._progress.say("")
+        with slicer.util.tryWithErrorDisplay(_("The segmentation could not be started.")):
+            try:
+                if missingPackages():
+                    ensurePackages()
+                self._start()
+            except UserError as error:
+                self._progress.say(str(error), isError=True)
+        self._update()
+
+    def _start(self) -> None:
+        parameters = self._parameters
+        volumeNode = parameters.inputVolume
+        allowFrame = False
+        if isSequenceFrame(volumeNode):
+            allowFrame = slicer.util.confirmOkCancelDisplay(
+                _("{name} is one frame of a sequence. Segment the frame that is shown now?").format(
+                    name=volumeNode.GetName()
+                )
+            )
+            if not allowFrame:
+                return
+        planes = self._chosenPlanes()
+        self._progress.begin()
+        try:
+            self._job = self._logic.startSegmentation(
+                volumeNode,
+                parameters.outputSegmentation,
+                model=parameters.model or None,
+                device=parameters.device,
+                planes=None if planes == self._models.planes() else planes,
+                threshold=parameters.threshold,
+                minVolumeMm3=parameters.minVolume,
+                batchSize=parameters.batchSize or None,
+                vertebrae=parameters.vertebrae,
+                probability=parameters.probabilityVolume or False,
+                allowSequenceFrame=allowFrame,
+                onProgress=self._progress.show,
+                onLog=self._progress.log,
+                onFinished=self._onFinished,
+            )
+        except BaseException:
+            self._progress.end("")
+            raise
+        self._runningOn = volumeNode.GetID()
+
+    def stop(self, message: str) -> None:
+        """Cancels the run, where there is one; the scene stays as it is."""
+        if self._job is None:
+            return
+        self._stopMessage = message
+        self._job.cancel()
+
+    def _onFinished(self, segmentationNode: vtkMRMLSegmentationNode | None, error: Exception | None) -> None:
+        self._job, self._runningOn = None, None
+        if isinstance(error, Cancelled):
+            self._progress.end("")
+            self._progress.say(self._stopMessage or _("Cancelled."))
+        elif error is not None:
+            self._progress.end("")
+            self._progress.say(str(error), isError=True)
+            self._update()
+            if not isinstance(error, UserError):
+                with slicer.util.tryWithErrorDisplay(_("The segmentation failed.")):
+                    raise error
+        else:
+            self._showRun(segmentationNode)
+        self._stopMessage = ""
+        self._update()
+
+    def _showRun(self, segmentationNode: vtkMRMLSegmentationNode) -> None:
+        record = self._logic.runRecord(segmentationNode)
+        self._progress.end(
+            _("Done in {seconds:.1f} s on {device} ({precision}), model {model}.").format(
+                seconds=record.seconds, device=record.device, precision=record.precision, model=record.model
+            )
+        )
+        self._progress.say("\n".join(record.warnings))
+        parameters = self._parameters
+        if parameters is None:
+            return
+        self._shownValues = (segmentationNode, parameters.threshold, parameters.minVolume)
+        parameters.outputSegmentation = segmentationNode
+        parameters.evaluatedSegmentation = segmentationNode
+        parameters.evaluatedSegmentID = "Fracture"
+        self._showOutput()
+
+    def _showOutput(self) -> None:
+        """Findings and 3D button of the chosen segmentation."""
+        node = self._parameters.outputSegmentation
+        self._ui.show3DButton.setSegmentationNode(node)
+        self._findings.show(self._logic.findingsTable(node) if node else None)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAboutToBeRemoved(self, _caller, _event, node: vtk.vtkObject) -> None:
+        if self._runningOn is not None and node is not None and node.GetID() == self._runningOn:
+            self.stop(_("The CT was removed from the scene: the segmentation was cancelled."))
+
+    # ------------------------------------------------------------------ threshold
+
+    def _canFollowThreshold(self) -> bool:
+        """Whether the shown outline is the chosen model's, so that its slider may move it."""
+        record = self._logic.runRecord(self._parameters.outputSegmentation)
+        return (
+            self._job is None
+            and record is not None
+            and record.modelName == self._modelName()
+            and self._logic.canApplyThreshold(self._parameters.outputSegmentation)
+        )
+
+    def _applyThreshold(self) -> None:
+        parameters = self._parameters
+        if parameters is None or parameters.outputSegmentation is None or self._job is not None:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The threshold could not be applied."), waitCursor=True):
+            try:
+                self._logic.applyThreshold(parameters.outputSegmentation, parameters.threshold, parameters.minVolume)
+                self._progress.say("")
+            except UserError as error:
+                self._progress.say(str(error), isError=True)
+        self._showOutput()
+
+    def _adoptRun(self, segmentationNode: vtkMRMLSegmentationNode | None) -> None:
+        """Another segmentation was chosen: the sliders say how it was made, and change nothing."""
+        record = self._logic.runRecord(segmentationNode) if segmentationNode else None
+        if record is None or record.modelName != self._modelName():
+            return
+        self._shownValues = (segmentationNode, record.threshold, record.minVolumeMm3)
+        self._parameters.threshold = record.threshold
+        self._parameters.minVolume = record.minVolumeMm3
+
+    # ------------------------------------------------------------------ models
+
+    def _modelName(self) -> str:
+        """The chosen model's own name, also of the default."""
+        return self._models.card.name if self._models.card else self._models.name
+
+    def _onModelChosen(self, name: str) -> None:
+        if self._parameters is None:
+            return
+        self._parameters.model = name
+        self._takeModelValues()
+        self._update()
+
+    def _takeModelValues(self) -> None:
+        card, parameters = self._models.card, self._parameters
+        if card is None:
+            return
+        self._shownValues = (parameters.outputSegmentation, card.threshold, card.min_volume_mm3)
+        parameters.threshold = card.threshold
+        parameters.minVolume = card.min_volume_mm3
+        parameters.valuesOfModel = self._modelName()
+
+    def _onModelValues(self, *_args) -> None:
+        card = self._models.card
+        if card is not None and self._parameters is not None:
+            self._parameters.threshold = card.threshold
+            self._parameters.minVolume = card.min_volume_mm3
+
+    def _onImportModel(self, *_args) -> None:
+        path = qt.QFileDialog.getOpenFileName(
+            slicer.util.mainWindow(), _("Import a model"), "", _("Models (*.safetensors)")
+        )
+        if path:
+            self._withModels(lambda: self._models.importFile(path), _("The model could not be imported."))
+
+    def _onDeleteModel(self, *_args) -> None:
+        name = self._models.name
+        if slicer.util.confirmOkCancelDisplay(_("Delete the model {name} for good?").format(name=name)):
+            self._withModels(self._models.deleteChosen, _("The model could not be deleted."))
+
+    def _onOpenModelFolder(self, *_args) -> None:
+        self._withModels(self._models.openFolder, _("The model folder could not be shown."))
+
+    def _withModels(self, action, failure: str) -> None:
+        with slicer.util.tryWithErrorDisplay(failure, waitCursor=True):
+            try:
+                action()
+                self._progress.say("")
+            except UserError as error:
+                self._progress.say(str(error), isError=True)
+        self._update()

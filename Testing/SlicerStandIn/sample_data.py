@@ -1,0 +1,89 @@
+"""Stands in for the module Sample Data: samples are registered, and loaded by their own function.
+
+Known to differ: nothing is downloaded, so only samples with a `customDownloader` can be loaded.
+"""
+
+import sys
+import types
+
+import slicer
+
+
+class SampleDataSource:
+    """One sample; the arguments are Slicer's."""
+
+    def __init__(
+        self,
+        sampleName=None,
+        sampleDescription=None,
+        uris=None,
+        fileNames=None,
+        nodeNames=None,
+        checksums=None,
+        loadFiles=None,
+        customDownloader=None,
+        thumbnailFileName=None,
+        loadFileTypes=None,
+        loadFileProperties=None,
+    ):
+        self.sampleName = sampleName
+        self.sampleDescription = sampleDescription or sampleName
+        self.uris = uris
+        self.fileNames = fileNames
+        self.nodeNames = nodeNames
+        self.checksums = checksums
+        self.loadFiles = loadFiles
+        self.customDownloader = customDownloader
+        self.thumbnailFileName = thumbnailFileName
+        self.loadFileTypes = loadFileTypes
+        self.loadFileProperties = loadFileProperties or {}
+
+
+class SampleDataLogic:
+    """Keeps the samples in `slicer.modules.sampleDataSources`, {category: [source]}."""
+
+    @staticmethod
+    def registerCustomSampleDataCategory(category, title):
+        slicer.modules.sampleDataSourceCategories[category] = {"title": title}
+
+    @staticmethod
+    def registerCustomSampleDataSource(category="Custom", sampleName=None, **arguments):
+        """As in Slicer, one that is registered again is ignored."""
+        sources = slicer.modules.sampleDataSources.setdefault(category, [])
+        if all(source.sampleName != sampleName for source in sources):
+            sources.append(SampleDataSource(sampleName, **arguments))
+
+    def sourceForSampleName(self, sampleName):
+        for sources in slicer.modules.sampleDataSources.values():
+            for source in sources:
+                if source.sampleName == sampleName:
+                    return source
+        return None
+
+    def downloadFromSource(self, source):
+        if source.customDownloader is None:
+            raise NotImplementedError(f"the stand-in downloads nothing, and {source.sampleName} has no customDownloader")
+        return source.customDownloader(source)
+
+    def downloadSamples(self, sampleName):
+        source = self.sourceForSampleName(sampleName)
+        return self.downloadFromSource(source) if source is not None else []
+
+    def downloadSample(self, sampleName):
+        return self.downloadSamples(sampleName)[0]
+
+
+def install():
+    """Makes `import SampleData` work."""
+    module = types.ModuleType("SampleData")
+    module.SampleDataLogic = SampleDataLogic
+    module.SampleDataSource = SampleDataSource
+    module.downloadSample = lambda sampleName: SampleDataLogic().downloadSample(sampleName)
+    module.downloadSamples = lambda sampleName: SampleDataLogic().downloadSamples(sampleName)
+    sys.modules["SampleData"] = module
+
+
+def forget():
+    """No samples are registered."""
+    slicer.modules.sampleDataSources = {}
+    slicer.modules.sampleDataSourceCategories = {}
