@@ -50,13 +50,15 @@ class SpineFractureSeg(ScriptedLoadableModule):
             "and sample CT: CC BY-SA 4.0, from the VerSe data set (Sekuboyina et al. 2021) and others named beside the "
             "files; code: Apache-2.0."
         )
-        slicer.app.connect("startupCompleted()", _registerSampleData)
+        slicer.app.connect("startupCompleted()", _onStartupCompleted)
 
 
-def _registerSampleData() -> None:
+def _onStartupCompleted() -> None:
     from SpineFractureSegLib.scene.sample_data import registerSampleData
+    from SpineFractureSegLib.scene.terminology import loadTerminology
 
     registerSampleData()
+    loadTerminology()
 
 
 class SpineFractureSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -81,6 +83,7 @@ class SpineFractureSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.panel.attach(self.logic.getParameterNode())
 
@@ -91,19 +94,21 @@ class SpineFractureSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self) -> None:
         self.panel.attach(self.logic.getParameterNode())
 
-    def exit(self) -> None:
-        self.panel.detach()
-
     def onSceneStartClose(self, _caller, _event) -> None:
         self.panel.stop(_("The scene was closed: the segmentation was cancelled."))
         self.panel.detach()
 
     def onSceneEndClose(self, _caller, _event) -> None:
         self.logic.forget()
-        if self.parent.isEntered:
-            self.panel.attach(self.logic.getParameterNode())
+        self._attachWhenShown()
+
+    def onSceneStartImport(self, _caller, _event) -> None:
+        self.panel.detach()  # selectors that are half loaded must not change what was saved
 
     def onSceneEndImport(self, _caller, _event) -> None:
+        self._attachWhenShown()
+
+    def _attachWhenShown(self) -> None:
         if self.parent.isEntered:
             self.panel.attach(self.logic.getParameterNode())
 
@@ -322,6 +327,7 @@ class SpineFractureSegTest(ScriptedLoadableModuleTest):
     def test_SampleIsSegmentedAndScored(self) -> None:
         """Segments the sample CT and compares it with its reference, where the packages are installed."""
         import SampleData
+
         from SpineFractureSegLib.scene.installation import missingPackages
         from SpineFractureSegLib.scene.sample_data import SAMPLE, registerSampleData
 

@@ -41,10 +41,8 @@ class EngineJobTest(JobTestCase):
         self.assertEqual((result.fracture.dtype, result.probability.dtype), (np.uint8, np.float32))
         self.assertTrue(np.array_equal(result.probability, (values > 200) * np.float32(0.75)))
         self.assertIsNone(result.vertebrae)
-        self.assertEqual(
-            [(step.stage, step.done, step.total) for step in seen],
-            [("sagittal slices", 1, 4), ("sagittal slices", 4, 4)],
-        )
+        self.assertEqual([(step.done, step.total) for step in seen], [(1, 4), (4, 4)])
+        self.assertEqual({step.stage for step in seen}, {"sagittal slices"})
         self.assertEqual({step.device for step in seen}, {"cpu"})
         self.assertGreaterEqual(seen[1].elapsed_s, seen[0].elapsed_s)
 
@@ -194,9 +192,10 @@ class EngineJobTest(JobTestCase):
     def test_folder_that_cannot_be_written_is_told(self):
         blocked = self.folder / "file"
         blocked.write_text("no folder")
-        with patch.object(slicer.app, "temporaryPath", str(blocked), create=True):
-            with self.assertRaisesRegex(UserError, "temporary folder"):
-                EngineJob(makeCt(), SegmentationSettings()).run()
+        job = EngineJob(makeCt(), SegmentationSettings())
+        place = patch.object(slicer.app, "temporaryPath", str(blocked), create=True)
+        with place, self.assertRaisesRegex(UserError, "temporary folder"):
+            job.run()
 
     def test_folder_of_a_slicer_that_crashed_is_removed_by_the_next_job(self):
         abandoned = Path(slicer.app.temporaryPath) / "SpineFractureSeg-999999999-abc"

@@ -1,4 +1,4 @@
-"""The logic as Slicer's Python console uses it. Most tests give it a prepared result in place of the engine's process."""
+"""The logic as Slicer's Python console uses it; these tests give it a prepared result in place of the engine's."""
 
 import unittest
 from unittest import mock
@@ -7,6 +7,7 @@ import numpy as np
 import slicer
 import vtk
 from scene_test_case import GEOMETRIES, SHAPE, SceneTestCase, block
+
 from SpineFractureSeg import SpineFractureSegLogic
 from SpineFractureSegLib.engine.errors import Cancelled, UserError
 from SpineFractureSegLib.scene.engine_job import EngineJob, EngineResult
@@ -81,9 +82,7 @@ class LogicTest(SceneTestCase):
         corner = np.zeros(SHAPE, bool)
         corner[-1, -1, -1] = True
         lps = image.TransformIndexToPhysicalPoint([size - 1 for size in reversed(SHAPE)])
-        np.testing.assert_allclose(
-            [-lps[0], -lps[1], lps[2]], self.worldPositions(volumeNode, corner)[0], atol=1e-6
-        )
+        np.testing.assert_allclose([-lps[0], -lps[1], lps[2]], self.worldPositions(volumeNode, corner)[0], atol=1e-6)
 
     def test_a_second_run_replaces_the_content_and_keeps_what_the_user_chose(self):
         volumeNode = self.makeVolume()

@@ -14,7 +14,7 @@ A test that passes here is "tested against a stand-in of Slicer", not tested in 
 """
 
 from .events import process_events, slot_errors, wait_until
-from .module_loader import load_module, unload_module
+from .module_loader import load_module, unload_all, unload_module
 from .start import boot, reset
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "reset",
     "shown_messages",
     "slot_errors",
+    "unload_all",
     "unload_module",
     "wait_until",
 ]

@@ -1,9 +1,10 @@
 """Stands in for the widgets of CTK that a module panel uses, and for Slicer's sliders derived from them.
 
-Known to differ: they look plain; ranges do not round; paths are not completed nor remembered.
+Known to differ: they look plain; ranges do not round; paths are not completed nor remembered; a child that code shows
+or hides while its section is folded is not remembered as such.
 """
 
-import os
+from pathlib import Path
 
 from PySide6.QtCore import Property, Qt, Signal
 from PySide6.QtGui import QColor
@@ -26,9 +27,42 @@ from PySide6.QtWidgets import (
 from .qt_properties import stored, withSetters
 
 
+class _Fold:
+    """Hides the children of a widget and shows the same ones again.
+
+    Arguments:
+        widget: the parent.
+        header: the child that stays visible, or None.
+    """
+
+    def __init__(self, widget, header=None):
+        self._widget, self._header = widget, header
+        self._hidden = []
+        self.isFolded = False
+
+    def set(self, folded):
+        self.isFolded = folded
+        if not folded:
+            for child in self._hidden:
+                child.setVisible(True)
+            self._hidden = []
+        else:
+            self.hideChildren()
+
+    def hideChildren(self):
+        """Again when the widget is shown: a .ui file folds it before it has children."""
+        for child in self._widget.children():
+            isHiddenByCode = isinstance(child, QWidget) and (
+                child.testAttribute(Qt.WA_WState_ExplicitShowHide) and child.isHidden()
+            )
+            if isinstance(child, QWidget) and child is not self._header and not isHiddenByCode:
+                child.setVisible(False)
+                self._hidden.append(child)
+
+
 @withSetters
 class ctkCollapsibleButton(QWidget):
-    """A headed section that folds; its children are hidden while it is folded."""
+    """A headed section that folds."""
 
     contentsCollapsed = Signal(bool)
     toggled = Signal(bool)
@@ -37,68 +71,64 @@ class ctkCollapsibleButton(QWidget):
     def __init__(self, *arguments):
         parent = next((argument for argument in arguments if isinstance(argument, QWidget)), None)
         super().__init__(parent)
-        self._collapsed = False
         self._button = QToolButton(self)
+        self._fold = _Fold(self, self._button)
         self._button.setToolButtonStyle(Qt.ToolButtonTextBesideIcon)
+        self._button.setArrowType(Qt.DownArrow)
         self._button.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Fixed)
         self._button.setStyleSheet("QToolButton { text-align: left; font-weight: bold; padding: 3px; }")
         self._button.clicked.connect(self._toggle)
         self.setText(next((argument for argument in arguments if isinstance(argument, str)), ""))
-        self._showOrHideChildren()
 
     def setText(self, text):
         self._button.setText(text)
         self.setContentsMargins(0, self._button.sizeHint().height() + 2, 0, 0)
 
     def setCollapsed(self, collapsed):
-        changed = collapsed != self._collapsed
-        self._collapsed = collapsed
-        self._showOrHideChildren()
-        if changed:
-            self.contentsCollapsed.emit(collapsed)
-            self.toggled.emit(not collapsed)
+        if collapsed == self._fold.isFolded:
+            return
+        self._fold.set(collapsed)
+        self._button.setArrowType(Qt.RightArrow if collapsed else Qt.DownArrow)
+        self.contentsCollapsed.emit(collapsed)
+        self.toggled.emit(not collapsed)
 
     def setChecked(self, checked):
         self.setCollapsed(not checked)
 
     text = Property(str, lambda self: self._button.text, setText)
-    collapsed = Property(bool, lambda self: self._collapsed, setCollapsed)
-    checked = Property(bool, lambda self: not self._collapsed, setChecked)
+    collapsed = Property(bool, lambda self: self._fold.isFolded, setCollapsed)
+    checked = Property(bool, lambda self: not self._fold.isFolded, setChecked)
     flat = stored(bool, "flat", False)
 
     def _toggle(self, *_):
-        self.setCollapsed(not self._collapsed)
-        self.clicked.emit(not self._collapsed)
-
-    def _showOrHideChildren(self):
-        self._button.setArrowType(Qt.RightArrow if self._collapsed else Qt.DownArrow)
-        for child in self.children():
-            if isinstance(child, QWidget) and child is not self._button:
-                child.setVisible(not self._collapsed)
+        self.setCollapsed(not self.collapsed)
+        self.clicked.emit(self.checked)
 
     def resizeEvent(self, event):
         self._button.setGeometry(0, 0, self.width, self._button.sizeHint().height())
 
     def showEvent(self, event):
-        if self._collapsed:
-            self._showOrHideChildren()
+        if self.collapsed:
+            self._fold.hideChildren()
 
 
 @withSetters
 class ctkCollapsibleGroupBox(QGroupBox):
     """A group box that folds."""
 
-    def setCollapsed(self, collapsed):
-        self.__dict__["_collapsed"] = collapsed
-        for child in self.children():
-            if isinstance(child, QWidget):
-                child.setVisible(not collapsed)
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self._fold = _Fold(self)
 
-    collapsed = Property(bool, lambda self: self.__dict__.get("_collapsed", False), setCollapsed)
+    def setCollapsed(self, collapsed):
+        if collapsed != self._fold.isFolded:
+            self._fold.set(collapsed)
+
+    collapsed = Property(bool, lambda self: self._fold.isFolded, setCollapsed)
 
     def showEvent(self, event):
         if self.collapsed:
-            self.setCollapsed(True)
+            self._fold.hideChildren()
 
 
 @withSetters
@@ -224,7 +254,7 @@ class ctkDirectoryButton(QPushButton):
     directoryChanged = Signal(str)
 
     def setDirectory(self, directory):
-        directory = os.path.abspath(directory) if directory else ""
+        directory = str(Path(directory).absolute()) if directory else ""
         if directory != self.directory:
             self.__dict__["_directory"] = directory
             self.setText(directory)

@@ -8,8 +8,9 @@
 Known to differ: buttons added to a box by `addButton` are never chosen, and other dialogs (`QDialog.exec_`) do wait.
 """
 
-import SlicerStandIn
 from PySide6.QtWidgets import QFileDialog, QMessageBox
+
+import SlicerStandIn
 
 from .qt_properties import stored, withSetters
 

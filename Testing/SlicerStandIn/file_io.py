@@ -2,7 +2,7 @@
 
 The reading and writing itself is Slicer's own (storage nodes and module logics); only the choice of the reader is not.
 
-Known to differ: a file belongs to one type by its name alone; readers of extensions and DICOM import do not exist.
+Known to differ: a file belongs to one type by its name alone; there are no readers of texts, markups and DICOM.
 """
 
 from pathlib import Path
@@ -18,7 +18,6 @@ FILE_TYPES = {
     "VolumeFile": (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd"),
     "ModelFile": (".vtk", ".vtp", ".stl", ".obj", ".ply"),
     "TableFile": (".csv", ".tsv"),
-    "TextFile": (".txt", ".json"),
 }
 NODE_CLASSES = {
     "SegmentationFile": "vtkMRMLSegmentationNode",
@@ -26,7 +25,6 @@ NODE_CLASSES = {
     "TransformFile": "vtkMRMLTransformNode",
     "ModelFile": "vtkMRMLModelNode",
     "TableFile": "vtkMRMLTableNode",
-    "TextFile": "vtkMRMLTextNode",
 }
 # Bits of vtkSlicerVolumesLogic::LoadingOptions.
 VOLUME_OPTIONS = {"labelmap": 1, "center": 2, "singleFile": 4, "autoWindowLevel": 8, "discardOrientation": 16}

@@ -1,4 +1,6 @@
-"""Stands in for qMRMLWidget, the widgets of Slicer that only derive from it or from CTK, and their bond to the scene."""
+"""Stands in for qMRMLWidget, the widgets of Slicer that derive from it or from CTK, and their bond to the scene."""
+
+from typing import ClassVar
 
 import shiboken6
 from PySide6.QtCore import Signal
@@ -38,7 +40,7 @@ class qMRMLWidget(QWidget):
     """A widget that knows the scene; in a .ui file it passes it on to others by its signal."""
 
     mrmlSceneChanged = Signal(object)
-    CPP_SIGNALS = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
+    CPP_SIGNALS: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
 
     def __init__(self, parent=None):
         super().__init__(parent)

@@ -6,8 +6,8 @@ is chosen; when the chosen node is removed and "None" is not allowed, the last o
 """
 
 import re
+from typing import ClassVar
 
-import slicer
 import vtk
 from PySide6.QtCore import Property, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
@@ -27,7 +27,7 @@ class qMRMLNodeComboBox(QWidget):
     nodeAddedByUser = Signal(object)
     nodeAboutToBeEdited = Signal(object)
     currentNodeRenamed = Signal(str)
-    CPP_SIGNALS = {
+    CPP_SIGNALS: ClassVar = {
         "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged",
         "currentNodeChanged(bool)": "validNodeChanged",
         "nodeActivated(vtkMRMLNode*)": "nodeActivated",
@@ -164,6 +164,8 @@ class qMRMLNodeComboBox(QWidget):
         rows += [(node.GetName(), node.GetID()) for node in nodes]
         rows += self._actions()
         self._comboBox.clear()
+        if self.nodeTypes:
+            self._comboBox.setPlaceholderText(f"Select a {self._typeLabel(self.nodeTypes[0])}")
         self._comboBox.addItems([text or "" for text, _ in rows])
         self._entries = [entry for _, entry in rows]
         self._choose(self._stillChosen())
@@ -204,8 +206,8 @@ class qMRMLNodeComboBox(QWidget):
     def _typeLabel(self, nodeType):
         if nodeType in self._typeLabels:
             return self._typeLabels[nodeType]
-        node = slicer.mrmlScene.CreateNodeByClass(nodeType)
-        if node is None:  # an abstract class
+        node = self._scene.CreateNodeByClass(nodeType) if self._scene is not None else None
+        if node is None:  # no scene yet, or an abstract class
             return re.sub("^vtkMRML|Node$", "", nodeType)
         node.UnRegister(None)
         return node.GetNodeTagName()

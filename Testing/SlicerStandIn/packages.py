@@ -9,8 +9,9 @@ import logging
 from pathlib import Path
 
 import slicer
-import SlicerStandIn
 from packaging.requirements import Requirement
+
+import SlicerStandIn
 
 
 def load_requirements(path):

@@ -26,7 +26,6 @@ def connectorFor(widget, parameter):
     """
     import ctk
     import qt
-
     import slicer
 
     cls, kind = type(widget), parameter.kind
@@ -50,7 +49,9 @@ def connectorFor(widget, parameter):
         _applyRange(widget, parameter, float("-inf"), float("inf"))
         return Connector(widget.valueChanged, lambda: kind(widget.value), widget.setValue)
     if isCombo and issubclass(kind, enum.Enum):
-        return _comboConnector(widget, list(kind), lambda value: value.label() if hasattr(value, "label") else value.name)
+        return _comboConnector(
+            widget, list(kind), lambda value: value.label() if hasattr(value, "label") else value.name
+        )
     if isCombo and kind in (int, float, str, bool):
         choices = _find(parameter, "choices")
         if choices is None:

@@ -15,9 +15,10 @@ from PySide6.QtCore import QMetaObject
 def connect(sender, signature, *target):
     """`connect(signature, slot)` or `connect(signature, receiver, 'slot(...)')`; returns True."""
     slot = _slotOf(target)
+    signal = signalOf(sender, signature)
     call = _call(slot, _argumentCount(signature))
     _connections(sender).append((signature, slot, call))
-    signalOf(sender, signature).connect(call)
+    signal.connect(call)
     return True
 
 
@@ -54,13 +55,18 @@ def signalOf(sender, signature):
 
 
 def _call(slot, count):
-    """Returns a function that calls the slot with at most `count` of the arguments, and no more than it takes."""
-    count = min(count, _positionalCount(slot))
+    """Returns a function of `count` arguments that calls the slot with no more of them than it takes.
 
-    def call(*arguments):
-        slot(*arguments[:count])
-
-    return call
+    PySide6 chooses among the signals of one name by the number of arguments.
+    """
+    taken = min(count, _positionalCount(slot))
+    return (
+        lambda: slot(),
+        lambda a: slot(*(a,)[:taken]),
+        lambda a, b: slot(*(a, b)[:taken]),
+        lambda a, b, c: slot(*(a, b, c)[:taken]),
+        lambda a, b, c, d: slot(*(a, b, c, d)[:taken]),
+    )[count]
 
 
 def _slotOf(target):
@@ -85,7 +91,9 @@ def _positionalCount(slot):
         return 100
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         return 100
-    return sum(parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters)
+    return sum(
+        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters
+    )
 
 
 def _connections(sender):

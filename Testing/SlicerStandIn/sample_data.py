@@ -1,10 +1,16 @@
-"""Stands in for the module Sample Data: samples are registered, and loaded by their own function.
+"""Stands in for the module Sample Data: samples are registered, copied into Slicer's cache, checked and loaded.
 
-Known to differ: nothing is downloaded, so only samples with a `customDownloader` can be loaded.
+Known to differ: nothing is downloaded, so only samples with file URIs can be loaded; several files a sample are given
+as lists. As in Slicer, `customDownloader` is for the buttons of the module and is not used by `downloadSamples`.
 """
 
+import hashlib
+import shutil
 import sys
 import types
+import urllib.parse
+import urllib.request
+from pathlib import Path
 
 import slicer
 
@@ -61,9 +67,14 @@ class SampleDataLogic:
         return None
 
     def downloadFromSource(self, source):
-        if source.customDownloader is None:
-            raise NotImplementedError(f"the stand-in downloads nothing, and {source.sampleName} has no customDownloader")
-        return source.customDownloader(source)
+        files = zip(
+            source.uris, source.fileNames, source.nodeNames, source.checksums, source.loadFileTypes, strict=True
+        )
+        nodes = []
+        for uri, fileName, nodeName, checksum, fileType in files:
+            path = _intoCache(uri, fileName, checksum)
+            nodes.append(slicer.util.loadNodeFromFile(str(path), fileType, {"name": nodeName}))
+        return nodes
 
     def downloadSamples(self, sampleName):
         source = self.sourceForSampleName(sampleName)
@@ -71,6 +82,19 @@ class SampleDataLogic:
 
     def downloadSample(self, sampleName):
         return self.downloadSamples(sampleName)[0]
+
+
+def _intoCache(uri, fileName, checksum):
+    """The file under its own name in the cache, when it is the one that was registered."""
+    parts = urllib.parse.urlparse(uri)
+    if parts.scheme != "file":
+        raise NotImplementedError(f"the stand-in downloads nothing, and {uri} is no file")
+    path = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / fileName
+    shutil.copyfile(urllib.request.url2pathname(parts.path), path)
+    algorithm, _, digest = checksum.partition(":")
+    if hashlib.new(algorithm, path.read_bytes()).hexdigest() != digest:
+        raise ValueError(f"{path} has not the checksum {checksum}")
+    return path
 
 
 def install():

@@ -37,8 +37,7 @@ SLICE_VIEWS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
 
 def freshScene(application):
     """Makes an empty scene with all logics the scene of the application (`slicer.mrmlScene`)."""
-    if slicer.mrmlScene is not None:
-        slicer.mrmlScene.Clear(1)
+    leaveScene()
     folder = Path(application.temporaryPath)
     scene = slicer.vtkMRMLScene()
     scene.SetRootDirectory(str(folder))
@@ -62,6 +61,13 @@ def freshScene(application):
     views = _addViews(scene, logic)
     followScene(scene)
     application.useScene(logic, IOManager(), LayoutManager(views, logic))
+
+
+def leaveScene():
+    """Empties the scene and ends its observers: called while a scene is destroyed, those of Python crash."""
+    if slicer.mrmlScene is not None:
+        slicer.mrmlScene.Clear(1)
+        slicer.mrmlScene.RemoveAllObservers()
 
 
 def _addDefaultNodes(scene):

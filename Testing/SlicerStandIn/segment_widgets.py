@@ -3,6 +3,8 @@
 Known to differ: one segment is selected at a time; the table shows color and name and edits nothing.
 """
 
+from typing import ClassVar
+
 import slicer
 import vtk
 from PySide6.QtCore import Signal
@@ -30,7 +32,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
     currentNodeChanged = Signal(object)
     validNodeChanged = Signal(bool)
     currentSegmentChanged = Signal(str)
-    CPP_SIGNALS = {
+    CPP_SIGNALS: ClassVar = {
         "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged",
         "currentNodeChanged(bool)": "validNodeChanged",
     }

@@ -1,14 +1,16 @@
 """Starting the stand-in: once per process, and a fresh scene for each test."""
 
+import atexit
 from pathlib import Path
 
 import slicer
+
 import SlicerStandIn
 
 from . import events, slicer_namespace
 from .application import Application
 from .installation import writeInstallation
-from .scene import freshScene
+from .scene import freshScene, leaveScene
 
 
 def boot():
@@ -29,6 +31,7 @@ def boot():
     slicer_namespace.addPythonHalf()
     sample_data.install()
     events.collect_slot_errors()
+    atexit.register(leaveScene)
     reset()
 
 

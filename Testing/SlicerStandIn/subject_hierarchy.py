@@ -22,10 +22,7 @@ DATA_CLASSES = (
 
 
 def followScene(scene):
-    """Keeps the subject hierarchy of `scene` in step with its nodes from now on.
-
-    While a scene is destroyed its observers are called a last time, with None in its place.
-    """
+    """Keeps the subject hierarchy of `scene` in step with its nodes from now on."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
@@ -37,7 +34,7 @@ def followScene(scene):
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAboutToBeRemoved(scene, _event, node):
-        if scene is None or scene.IsClosing() or node.IsA("vtkMRMLSubjectHierarchyNode"):
+        if scene.IsClosing() or node.IsA("vtkMRMLSubjectHierarchyNode"):
             return
         hierarchyNode = hierarchy.GetSubjectHierarchyNode(scene)
         item = hierarchyNode.GetItemByDataNode(node)
@@ -51,13 +48,12 @@ def followScene(scene):
 
     def onCloseStarted(scene, _event):
         # The C++ code finds items by the address of their node: an item left here would be taken for a later node's.
-        hierarchyNode = scene.GetSubjectHierarchyNode() if scene is not None else None
+        hierarchyNode = scene.GetSubjectHierarchyNode()
         if hierarchyNode is not None:
             hierarchyNode.RemoveAllItems(False)
 
     def onCloseEnded(scene, _event):
-        if scene is not None:
-            hierarchy.ResolveSubjectHierarchy(scene)
+        hierarchy.ResolveSubjectHierarchy(scene)
 
     scene.AddObserver(scene.NodeAddedEvent, onNodeAdded)
     scene.AddObserver(scene.NodeAboutToBeRemovedEvent, onNodeAboutToBeRemoved)

@@ -30,6 +30,7 @@ class UiLoader(QUiLoader):
         connections = root.find("connections")
         if connections is not None:
             root.remove(connections)
+        _numberEnums(root)
         buffer = QBuffer()
         buffer.setData(QByteArray(ElementTree.tostring(root)))
         buffer.open(QIODevice.ReadOnly)
@@ -52,3 +53,12 @@ class UiLoader(QUiLoader):
         widget = _classes[className](parent)
         widget.setObjectName(name)
         return widget
+
+
+def _numberEnums(root):
+    """Writes enum values of our widget classes as numbers, as C++ knows nothing of them."""
+    for value in [*root.iter("set"), *root.iter("enum")]:
+        names = [name.split("::") for name in (value.text or "").split("|")]
+        if all(len(name) > 1 and name[0].startswith(("ctk", "qMRML")) and name[0] in _classes for name in names):
+            value.text = str(sum(getattr(_classes[name[0]], name[-1]) for name in names))
+            value.tag = "number"

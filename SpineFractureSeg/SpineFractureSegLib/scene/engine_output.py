@@ -60,9 +60,9 @@ class EngineOutput:
             return UserError(sentence)
         if returnCode == 1 and sentence:
             return UserError(
-                _(
-                    "The segmentation stopped at a fault of the program, {sentence}: please report it with the log."
-                ).format(sentence=sentence.removesuffix("; add --debug for the traceback").rstrip("."))
+                _("The segmentation met a fault of the program ({reason}): please report it with the log.").format(
+                    reason=sentence.rstrip(".")
+                )
             )
         if returnCode == 0:
             return UserError(_("The segmentation ended without its result: run it again; the log may say why."))

@@ -34,7 +34,7 @@ def evaluateSegments(
         raise UserError(_("Two segments are needed to compare: choose the segmentation and the reference."))
     if segmentationNode is referenceSegmentationNode and segmentID == referenceSegmentID:
         raise UserError(_("A segment was to be compared with itself: choose another reference."))
-    volumeNode = volumeNode or _referenceVolume(segmentationNode) or _referenceVolume(referenceSegmentationNode)
+    volumeNode = volumeNode or referenceVolume(segmentationNode) or referenceVolume(referenceSegmentationNode)
     if volumeNode is None:
         raise UserError(
             _("Neither segmentation refers to a CT whose grid could be used: give the CT, or set its source geometry.")
@@ -51,7 +51,7 @@ def evaluateSegments(
     return scores
 
 
-def _referenceVolume(segmentationNode: vtkMRMLSegmentationNode) -> vtkMRMLScalarVolumeNode | None:
+def referenceVolume(segmentationNode: vtkMRMLSegmentationNode) -> vtkMRMLScalarVolumeNode | None:
     """The volume that the segmentation was made on, where it is still in the scene and has voxels."""
     node = segmentationNode.GetNodeReference(segmentationNode.GetReferenceImageGeometryReferenceRole())
     return node if node is not None and node.GetImageData() is not None else None

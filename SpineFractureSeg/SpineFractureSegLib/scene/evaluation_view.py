@@ -10,12 +10,14 @@ import slicer
 from slicer.i18n import tr as _
 
 from SpineFractureSegLib.engine.errors import UserError
-from SpineFractureSegLib.scene.result_tables import scoreRows, scoresCsv
+from SpineFractureSegLib.scene.evaluation import referenceVolume
+from SpineFractureSegLib.scene.result_tables import scoreColumns, scoreRows, scoresCsv
 
 if TYPE_CHECKING:
     from SpineFractureSegLib.engine.metrics import Scores
     from SpineFractureSegLib.scene.parameter_node import SpineFractureSegParameterNode
 
+_ROW_HEIGHT = 24  # pixels
 _LARGE = "font-size: 18pt; font-weight: bold; padding: 6px"
 
 
@@ -26,13 +28,17 @@ class EvaluationView:
         self._ui, self._logic = ui, logic
         self._parameters: SpineFractureSegParameterNode | None = None
         self._scores: Scores | None = None
-        self._names = ("", "", "")  # segment, reference, CT
+        self._names: dict[str, str] = {}  # of what was compared
         self._updating = False
         for label in (ui.diceLabel, ui.iouLabel):
             label.setStyleSheet(_LARGE)
         ui.scoresTableWidget.verticalHeader().setVisible(False)
+        ui.scoresTableWidget.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+        ui.scoresTableWidget.horizontalHeader().setStretchLastSection(True)
         for selector in (ui.evaluatedSegmentSelector, ui.referenceSegmentSelector):
-            selector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSelected)
+            selector.connect(
+                "currentNodeChanged(vtkMRMLNode*)", lambda _node, selector=selector: self._onNodeChosen(selector)
+            )
             selector.connect("currentSegmentChanged(QString)", self._onSelected)
         ui.evaluateButton.connect("clicked(bool)", self._onEvaluate)
         ui.copyScoresButton.connect("clicked(bool)", self._onCopy)
@@ -71,6 +77,13 @@ class EvaluationView:
             self._updating = False
         self._enable()
 
+    def _onNodeChosen(self, selector) -> None:
+        """The first segment is taken, until the user chooses another."""
+        segmentIDs = selector.currentNode().GetSegmentation().GetSegmentIDs() if selector.currentNode() else ()
+        if segmentIDs and not self._updating and selector.currentSegmentID() not in segmentIDs:
+            selector.setCurrentSegmentID(segmentIDs[0])
+        self._onSelected()
+
     def _onSelected(self, *_args) -> None:
         if self._parameters is None or self._updating:
             return
@@ -88,9 +101,9 @@ class EvaluationView:
 
     def _enable(self) -> None:
         missing = []
-        if not self._ui.evaluatedSegmentSelector.currentSegmentID():
+        if not _isChosen(self._ui.evaluatedSegmentSelector):
             missing.append(_("choose the segment to judge"))
-        if not self._ui.referenceSegmentSelector.currentSegmentID():
+        if not _isChosen(self._ui.referenceSegmentSelector):
             missing.append(_("choose a reference segment"))
         self._ui.evaluateButton.enabled = not missing
         self._ui.evaluateButton.toolTip = "; ".join(missing) or _("Compare the two segments on the CT's grid.")
@@ -98,7 +111,8 @@ class EvaluationView:
     def _onEvaluate(self, *_args) -> None:
         self._clear()
         evaluated, reference = self._ui.evaluatedSegmentSelector, self._ui.referenceSegmentSelector
-        volumeNode = self._parameters.inputVolume if self._parameters else None
+        volumeNode = referenceVolume(evaluated.currentNode()) or referenceVolume(reference.currentNode())
+        volumeNode = volumeNode or self._parameters.inputVolume
         try:
             with slicer.util.tryWithErrorDisplay(_("The comparison failed."), waitCursor=True):
                 try:
@@ -107,13 +121,18 @@ class EvaluationView:
                         evaluated.currentSegmentID(),
                         reference.currentNode(),
                         reference.currentSegmentID(),
+                        volumeNode,
                     )
                 except UserError as error:
                     self._say(str(error))
                     return
         finally:
             self._enable()
-        self._names = (_segmentName(evaluated), _segmentName(reference), volumeNode.GetName() if volumeNode else "")
+        self._names = {
+            "segment": _segmentName(evaluated),
+            "reference": _segmentName(reference),
+            "ct": volumeNode.GetName() if volumeNode else "",
+        }
         self._show()
 
     def _show(self) -> None:
@@ -122,7 +141,7 @@ class EvaluationView:
         self._ui.iouLabel.text = f"IoU {scores.iou:.3f}"
         rows = scoreRows(scores)
         table.setColumnCount(3)
-        table.setHorizontalHeaderLabels([_("Measure"), _("Value"), _("Unit")])
+        table.setHorizontalHeaderLabels(scoreColumns())
         table.setRowCount(len(rows))
         for row, texts in enumerate(rows):
             for column, text in enumerate(texts):
@@ -153,11 +172,15 @@ class EvaluationView:
         if not path:
             return
         try:
-            Path(path).write_text(scoresCsv(self._scores, *self._names), encoding="utf-8")
+            Path(path).write_text(scoresCsv(self._scores, **self._names), encoding="utf-8")
         except OSError as error:
             self._say(
                 _("{path} cannot be written: {reason}; choose another place.").format(path=path, reason=error.strerror)
             )
+
+
+def _isChosen(selector) -> bool:
+    return selector.currentNode() is not None and bool(selector.currentSegmentID())
 
 
 def _segmentName(selector) -> str:

@@ -94,7 +94,7 @@ class ModelChooser:
         """
         from pathlib import Path
 
-        from SpineFractureSegLib.scene.engine_process import runToEnd
+        from SpineFractureSegLib.scene.engine_command import runToEnd
 
         runToEnd(["models", "import", str(path)])
         self.choose(Path(path).stem)

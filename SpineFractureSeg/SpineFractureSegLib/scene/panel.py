@@ -17,7 +17,7 @@ from SpineFractureSegLib.scene.findings_view import FindingsView
 from SpineFractureSegLib.scene.installation import ensurePackages, missingPackages
 from SpineFractureSegLib.scene.model_chooser import ModelChooser
 from SpineFractureSegLib.scene.progress_view import ProgressView
-from SpineFractureSegLib.scene.volume_reader import isSequenceFrame
+from SpineFractureSegLib.scene.volume_reader import sequenceOf
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLSegmentationNode
@@ -57,6 +57,7 @@ class Panel(VTKObservationMixin):
         ):
             button.connect("clicked(bool)", slot)
         scene = slicer.mrmlScene
+        self.addObserver(scene, scene.NodeAddedEvent, self._onNodeAdded)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
 
     # ------------------------------------------------------------------ the parameter node
@@ -68,9 +69,8 @@ class Panel(VTKObservationMixin):
             self._update()
             return
         self.detach()
-        if parameters.inputVolume is None:
-            parameters.inputVolume = firstCt()
         self._parameters = parameters
+        self._chooseCt()
         self._models.choose(parameters.model)
         if parameters.valuesOfModel != self._modelName():
             self._takeModelValues()
@@ -185,7 +185,7 @@ class Panel(VTKObservationMixin):
         parameters = self._parameters
         volumeNode = parameters.inputVolume
         allowFrame = False
-        if isSequenceFrame(volumeNode):
+        if sequenceOf(volumeNode) is not None:
             allowFrame = slicer.util.confirmOkCancelDisplay(
                 _("{name} is one frame of a sequence. Segment the frame that is shown now?").format(
                     name=volumeNode.GetName()
@@ -263,6 +263,16 @@ class Panel(VTKObservationMixin):
         node = self._parameters.outputSegmentation
         self._ui.show3DButton.setSegmentationNode(node)
         self._findings.show(self._logic.findingsTable(node) if node else None)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAdded(self, _caller, _event, node: vtk.vtkObject) -> None:
+        if self._parameters is not None and self._parameters.inputVolume is None and node.IsA("vtkMRMLVolumeNode"):
+            qt.QTimer.singleShot(0, self._chooseCt)  # when it is loaded
+
+    def _chooseCt(self) -> None:
+        """Saves the user a click; what the user has chosen stays."""
+        if self._parameters is not None and self._parameters.inputVolume is None:
+            self._parameters.inputVolume = firstCt()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAboutToBeRemoved(self, _caller, _event, node: vtk.vtkObject) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FINDINGS_ROLE = "SpineFractureSeg.Findings"
 SCORES_ROLE = "SpineFractureSeg.Scores"
+_DECIMALS = (0, 2, 1, 1, 1, 1, 1, 1, 2, 2)  # of the columns of a finding
 _ML = 1e-3  # mL in one mm3
 
 
@@ -54,9 +55,8 @@ def findingColumns() -> list[str]:
 
 def findingRows(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
     """One row of text per finding, rounded for reading."""
-    decimals = (0, 2, 1, 1, 1, 1, 1, 1, 2, 2)
     return [
-        tuple(f"{value:.{places}f}" for value, places in zip(_findingValues(finding), decimals, strict=True))
+        tuple(f"{value:.{places}f}" for value, places in zip(_findingValues(finding), _DECIMALS, strict=True))
         for finding in findings
     ]
 
@@ -72,6 +72,17 @@ def writeFindings(tableNode: vtkMRMLTableNode, findings: Sequence[Finding]) -> N
             column.InsertNextValue(row[index])
         columns.append(column)
     _replaceColumns(tableNode, columns)
+
+
+def readFindings(tableNode: vtkMRMLTableNode) -> list[tuple[float, ...]]:
+    """The rows that ``writeFindings`` wrote, as numbers; none of a table with other columns."""
+    table = tableNode.GetTable()
+    if table.GetNumberOfColumns() != len(_DECIMALS):
+        return []
+    return [
+        tuple(table.GetValue(row, column).ToDouble() for column in range(len(_DECIMALS)))
+        for row in range(table.GetNumberOfRows())
+    ]
 
 
 def scoreColumns() -> list[str]:

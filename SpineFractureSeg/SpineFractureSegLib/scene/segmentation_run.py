@@ -1,7 +1,7 @@
 """A CT node to a segmentation node: what the scene needs before and after the engine's job.
 
-The scene is touched only when the job has succeeded, so that a run that is cancelled or fails leaves it as it was. Nodes
-are remembered by ID and looked up again afterwards, because the user may delete them while the job runs.
+The scene is touched only when the job has succeeded, so that a run that is cancelled or fails leaves it as it was.
+Nodes are remembered by ID and looked up again afterwards, because the user may delete them while the job runs.
 """
 
 from __future__ import annotations

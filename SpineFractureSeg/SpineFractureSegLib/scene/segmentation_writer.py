@@ -98,6 +98,8 @@ def writeProbability(
                 name=volumeNode.GetName()
             )
         )
+    if probabilityNode.GetDisplayNode() is None:
+        _showProbability(probabilityNode)
     matrix = vtk.vtkMatrix4x4()
     volumeNode.GetIJKToRASMatrix(matrix)
     with slicer.util.NodeModify(probabilityNode):
@@ -107,18 +109,21 @@ def writeProbability(
         slicer.util.updateVolumeFromArray(probabilityNode, probability.astype(np.float32, copy=False))
         probabilityNode.SetIJKToRASMatrix(matrix)
         probabilityNode.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
-    if probabilityNode.GetDisplayNode() is None:
-        probabilityNode.CreateDefaultDisplayNodes()
-        displayNode = probabilityNode.GetDisplayNode()
-        displayNode.SetAndObserveColorNodeID(
-            slicer.vtkMRMLColorLogic.GetColorTableNodeID(slicer.vtkMRMLColorTableNode.Iron)
-        )
-        displayNode.AutoWindowLevelOff()
-        displayNode.SetWindowLevelMinMax(0.0, 1.0)
-        displayNode.AutoThresholdOff()
-        displayNode.SetThreshold(_SHOWN_FROM, 1.0)
-        displayNode.ApplyThresholdOn()
     placeBeside(probabilityNode, volumeNode)
+
+
+def _showProbability(probabilityNode: vtkMRMLScalarVolumeNode) -> None:
+    """A display node of fixed range: black over red and yellow to white. Made while there are no voxels to look at."""
+    probabilityNode.CreateDefaultDisplayNodes()
+    displayNode = probabilityNode.GetDisplayNode()
+    displayNode.SetAndObserveColorNodeID(
+        slicer.vtkMRMLColorLogic.GetColorTableNodeID(slicer.vtkMRMLColorTableNode.Iron)
+    )
+    displayNode.AutoWindowLevelOff()
+    displayNode.SetWindowLevelMinMax(0.0, 1.0)
+    displayNode.AutoThresholdOff()
+    displayNode.SetThreshold(_SHOWN_FROM, 1.0)
+    displayNode.ApplyThresholdOn()
 
 
 def _otherSegments(segmentationNode: vtkMRMLSegmentationNode) -> list[str]:

@@ -14,7 +14,7 @@ from SpineFractureSegLib.scene.image_geometry import hasVolume, imageFromArray
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
-    from slicer import vtkMRMLScalarVolumeNode
+    from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSequenceNode
 
 
 def ctFromVolume(volumeNode: vtkMRMLScalarVolumeNode, allowSequenceFrame: bool = False) -> sitk.Image:
@@ -85,23 +85,21 @@ def checkVolume(volumeNode: vtkMRMLScalarVolumeNode | None, allowSequenceFrame: 
                 "correct its spacing and directions in the Volumes module, or its transform."
             ).format(name=name)
         )
-    if not allowSequenceFrame:
-        _refuseSequenceFrame(volumeNode)
+    sequenceNode = None if allowSequenceFrame else sequenceOf(volumeNode)
+    if sequenceNode is not None:
+        raise UserError(
+            _(
+                'The volume "{name}" shows one of the {count} frames of the sequence "{sequence}" and only the '
+                "frame shown now would be segmented: confirm that (allowSequenceFrame=True), "
+                "or choose a single volume."
+            ).format(name=name, count=sequenceNode.GetNumberOfDataNodes(), sequence=sequenceNode.GetName())
+        )
 
 
-def _refuseSequenceFrame(volumeNode: vtkMRMLScalarVolumeNode) -> None:
-    """A sequence of one volume is as good as the volume."""
+def sequenceOf(volumeNode: vtkMRMLScalarVolumeNode) -> vtkMRMLSequenceNode | None:
+    """The sequence of which the volume shows one frame; a sequence of one volume is as good as the volume."""
     for browserNode in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
         sequenceNode = browserNode.GetSequenceNode(volumeNode)
         if sequenceNode is not None and sequenceNode.GetNumberOfDataNodes() > 1:
-            raise UserError(
-                _(
-                    'The volume "{name}" shows one of the {count} frames of the sequence "{sequence}" and only the '
-                    "frame shown now would be segmented: confirm that (allowSequenceFrame=True), "
-                    "or choose a single volume."
-                ).format(
-                    name=volumeNode.GetName(),
-                    count=sequenceNode.GetNumberOfDataNodes(),
-                    sequence=sequenceNode.GetName(),
-                )
-            )
+            return sequenceNode
+    return None
