@@ -49,9 +49,12 @@ class LogicTest(SceneTestCase):
                 raise self.result
             return self.result() if callable(self.result) else self.result
 
-        patch = mock.patch.object(EngineJob, "run", run)
-        patch.start()
-        self.addCleanup(patch.stop)
+        for patch in (
+            mock.patch.object(EngineJob, "run", run),
+            mock.patch("SpineFractureSegLib.scene.installation.missingPackages", return_value=[]),
+        ):
+            patch.start()
+            self.addCleanup(patch.stop)
 
     # --- segment
 

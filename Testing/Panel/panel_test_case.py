@@ -7,6 +7,7 @@ from unittest import mock
 import numpy as np
 import slicer
 from scene_test_case import SHAPE, SceneTestCase, block
+
 from SpineFractureSegLib.engine.errors import Cancelled
 from SpineFractureSegLib.scene.engine_job import EngineJob, EngineProgress, EngineResult
 
@@ -93,10 +94,14 @@ class PanelTestCase(SceneTestCase):
         self.openPanel()
 
     def driveEngine(self):
-        """From here on no process is started."""
-        patch = self.engine.patch()
-        patch.start()
-        self.addCleanup(patch.stop)
+        """From here on no process is started, and no package is asked for."""
+        for patch in (
+            self.engine.patch(),
+            mock.patch("SpineFractureSegLib.scene.panel.missingPackages", return_value=[]),
+            mock.patch("SpineFractureSegLib.scene.installation.missingPackages", return_value=[]),
+        ):
+            patch.start()
+            self.addCleanup(patch.stop)
 
     def openPanel(self):
         if not hasattr(slicer.modules, "spinefractureseg"):  # outside of the application

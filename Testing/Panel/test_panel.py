@@ -8,6 +8,7 @@ import qt
 import slicer
 from panel_test_case import MODEL, PanelTestCase, ctValues, engineResult, probabilityOfBlock
 from scene_test_case import SHAPE, block
+
 from SpineFractureSegLib.engine.errors import UserError
 
 
@@ -252,7 +253,7 @@ class RunTest(PanelTestCase):
         missing = ["torch>=2.5"]
         ensured = mock.Mock(side_effect=missing.clear)
         with (
-            mock.patch("SpineFractureSegLib.scene.panel.missingPackages", lambda: missing),
+            mock.patch("SpineFractureSegLib.scene.panel.missingPackages", return_value=missing),
             mock.patch("SpineFractureSegLib.scene.panel.ensurePackages", ensured),
         ):
             self.apply()
@@ -261,7 +262,7 @@ class RunTest(PanelTestCase):
 
     def test_a_user_who_declines_the_packages_is_told_and_nothing_runs(self):
         with (
-            mock.patch("SpineFractureSegLib.scene.panel.missingPackages", lambda: ["torch>=2.5"]),
+            mock.patch("SpineFractureSegLib.scene.panel.missingPackages", return_value=["torch>=2.5"]),
             mock.patch("SpineFractureSegLib.scene.panel.ensurePackages", side_effect=UserError("Without its packages")),
         ):
             self.apply()

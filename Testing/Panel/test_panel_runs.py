@@ -1,16 +1,23 @@
 """The panel with the real engine in its own process and the real bundled model, on the sample CT."""
 
+import contextlib
+import io
+import os
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
-import psutil
+import qt
 import slicer
 from panel_test_case import PanelTestCase
+
+from SpineFractureSegLib.scene.installation import missingPackages
 from SpineFractureSegLib.scene.sample_data import SAMPLE, registerSampleData
 
 
+@unittest.skipIf(missingPackages(), f"needs {', '.join(missingPackages())}: press Apply once to install them")
 class RealRunTest(PanelTestCase):
     def setUp(self):
         super().setUp()
@@ -22,6 +29,8 @@ class RealRunTest(PanelTestCase):
 
     def engineProcesses(self):
         """Of this Slicer alone."""
+        import psutil
+
         found = []
         for process in psutil.Process().children(recursive=True):
             try:
@@ -59,6 +68,17 @@ class RealRunTest(PanelTestCase):
         self.assertEqual(self.engineProcesses(), [])
         self.assertEqual(self.jobFolders(), [])
 
+    def test_the_console_snippet_of_the_README_runs_as_written(self):
+        text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+        snippets = [block.split("```", 1)[0] for block in text.split("```python\n")[1:]]
+        snippet = next(block for block in snippets if "getModuleLogic" in block)
+        output = io.StringIO()
+        names = {"slicer": slicer}
+        with contextlib.redirect_stdout(output):
+            exec(compile(snippet, "README.md", "exec"), names)
+        self.assertRegex(output.getvalue(), r"Dice 0\.\d{3}, IoU 0\.\d{3}, (cpu|cuda)")
+        self.assertEqual(self.logic.runRecord(names["segmentationNode"]).threshold, 0.8)
+
     def test_cancel_at_once(self):
         nodes = self.nodeIDs()
         self.apply()
@@ -94,6 +114,7 @@ class RealRunTest(PanelTestCase):
         self.assertNothingIsLeft(nodes)
 
 
+@unittest.skipIf(missingPackages(), f"needs {', '.join(missingPackages())}: press Apply once to install them")
 class ModelsTest(PanelTestCase):
     """The user's model folder, through the real engine."""
 
@@ -101,9 +122,6 @@ class ModelsTest(PanelTestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.modelFolder = Path(folder.name) / "models"
-        import os
-        from unittest import mock
-
         patch = mock.patch.dict(os.environ, {"SPINE_FRACTURE_SEG_MODELS": str(self.modelFolder)})
         patch.start()
         self.addCleanup(patch.stop)
@@ -114,10 +132,6 @@ class ModelsTest(PanelTestCase):
         return Path(self.widget.resourcePath("Models")) / "spine-fracture-default.safetensors"
 
     def importFile(self, path):
-        from unittest import mock
-
-        import qt
-
         with mock.patch.object(qt, "QFileDialog") as dialog:
             dialog.getOpenFileName.return_value = str(path)
             self.ui.importModelButton.click()
@@ -170,10 +184,6 @@ class ModelsTest(PanelTestCase):
         self.assertIn("elsewhere", self.ui.applyButton.toolTip)
 
     def test_the_folder_is_made_and_shown(self):
-        from unittest import mock
-
-        import qt
-
         with mock.patch.object(qt, "QDesktopServices") as services:
             self.ui.openModelFolderButton.click()
         self.assertTrue(self.modelFolder.is_dir())

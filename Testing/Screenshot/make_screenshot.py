@@ -8,6 +8,7 @@ caption says so.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +17,7 @@ sys.path.insert(0, str(ROOT / "Testing"))
 import SlicerStandIn  # noqa: E402
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
-PANEL_WIDTH, HEIGHT, VIEW_WIDTH = 520, 1180, 620
+PANEL_WIDTH, HEIGHT, VIEW_WIDTH = 520, 1240, 620
 CAPTION = "Panel and views rendered on Slicer's own core with a stand-in of its window. Research use only."
 
 
@@ -28,7 +29,9 @@ def main() -> None:
     widget = SlicerStandIn.load_module(ROOT / "SpineFractureSeg" / "SpineFractureSeg.py")
     volumeNode, referenceNode = SampleData.SampleDataLogic().downloadSamples("SpineFractureSample")
     referenceNode.GetDisplayNode().SetVisibility(False)
+    SlicerStandIn.process_events(0.2)
     ui = widget.ui
+    ui.vertebraeCheckBox.checked = True
     ui.applyButton.click()
     if not SlicerStandIn.wait_until(lambda: ui.applyButton.text == "Apply", timeout_s=600):
         raise SystemExit("the segmentation did not end within ten minutes")
@@ -37,52 +40,42 @@ def main() -> None:
     ui.referenceSegmentSelector.setCurrentNode(referenceNode)
     ui.referenceSegmentSelector.setCurrentSegmentID(referenceNode.GetSegmentation().GetNthSegmentID(0))
     ui.evaluateButton.click()
-    segmentationNode = widget.logic.getParameterNode().outputSegmentation
-    segmentationNode.CreateClosedSurfaceRepresentation()
+    ui.show3DButton.click()
+    SlicerStandIn.process_events(0.2)
 
-    folder = ROOT / "Resources" / "Screenshots"
-    panel = _panel(widget, folder)
-    views = _views(volumeNode, ui, folder)
-    _compose(panel, views).save(folder / "panel.png", optimize=True)
-    print(f"written {folder / 'panel.png'}")
+    picture = _compose(_panel(widget), _views(volumeNode, ui))
+    path = ROOT / "Resources" / "Screenshots" / "panel.png"
+    picture.save(path, optimize=True)
+    print(f"written {path}")
     slicer.mrmlScene.Clear(0)
 
 
-def _panel(widget, folder: Path) -> Image.Image:
+def _panel(widget) -> Image.Image:
     """The panel as Qt paints it."""
     parent = widget.parent
     parent.resize(PANEL_WIDTH, HEIGHT)
     parent.show()
     SlicerStandIn.process_events(0.5)
-    path = folder / "part.png"
-    parent.grab().save(str(path))
-    return _taken(path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "panel.png"
+        parent.grab().save(str(path))
+        with Image.open(path) as image:
+            return image.convert("RGB").crop((0, 0, PANEL_WIDTH, HEIGHT))
 
 
-def _views(volumeNode, ui, folder: Path) -> list[Image.Image]:
+def _views(volumeNode, ui) -> list[Image.Image]:
     """Axial, sagittal and 3D, moved to the largest finding by choosing its row."""
     from SlicerStandIn.views import SliceView, ThreeDView
 
-    pictures = []
-    views = [
-        SliceView("Red", "Axial", (VIEW_WIDTH, HEIGHT // 2)),
-        SliceView("Yellow", "Sagittal", (VIEW_WIDTH, HEIGHT // 2)),
-    ]
-    for view in views:
-        view.background(volumeNode)
+    slices = [SliceView(name, (VIEW_WIDTH, HEIGHT // 2)) for name in ("Red", "Yellow")]
+    for view in slices:
+        view.showVolume(volumeNode)
     ui.findingsTableWidget.selectRow(0)
-    for view in [*views, ThreeDView("1", (VIEW_WIDTH, HEIGHT))]:
-        path = folder / "part.png"
-        view.png(path)
-        pictures.append(_taken(path))
-    return pictures
-
-
-def _taken(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        picture = image.convert("RGB")
-    path.unlink()
-    return picture
+    for view, factor in zip(slices, (1.7, 1.15), strict=True):
+        view.zoom(factor)
+    threeD = ThreeDView((VIEW_WIDTH, HEIGHT))
+    threeD.lookFrom("Left", 1.7)
+    return [Image.fromarray(view.picture()) for view in (*slices, threeD)]
 
 
 def _compose(panel: Image.Image, views: list[Image.Image]) -> Image.Image:
