@@ -16,6 +16,8 @@ from panel_test_case import PanelTestCase
 from SpineFractureSegLib.scene.installation import missingPackages
 from SpineFractureSegLib.scene.sample_data import SAMPLE, registerSampleData
 
+REAL_CT = Path(__file__).resolve().parents[3] / "shared" / "data" / "ct" / "tptbox_L3_ct.nii.gz"
+
 
 @unittest.skipIf(missingPackages(), f"needs {', '.join(missingPackages())}: press Apply once to install them")
 class RealRunTest(PanelTestCase):
@@ -67,6 +69,19 @@ class RealRunTest(PanelTestCase):
         self.assertEqual(self.ui.diceLabel.text, f"Dice {float(rows['Dice']):.3f}")
         self.assertEqual(self.engineProcesses(), [])
         self.assertEqual(self.jobFolders(), [])
+
+    @unittest.skipUnless(REAL_CT.is_file(), "needs the shared CT tptbox_L3_ct.nii.gz")
+    def test_apply_on_a_CT_of_a_patient_that_nobody_prepared(self):
+        volumeNode = slicer.util.loadVolume(str(REAL_CT))
+        self.ui.inputVolumeSelector.setCurrentNode(volumeNode)
+        self.apply()
+        self.waitUntilDone()
+        node = self.parameters.outputSegmentation
+        self.assertEqual(
+            self.voxelsOf(node, "Fracture", volumeNode).shape, slicer.util.arrayFromVolume(volumeNode).shape
+        )
+        self.assertTrue(self.logic.canApplyThreshold(node))
+        self.assertIn("Done in", self.ui.statusLabel.text)
 
     def test_the_console_snippet_of_the_README_runs_as_written(self):
         text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")

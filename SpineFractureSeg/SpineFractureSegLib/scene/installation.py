@@ -50,7 +50,7 @@ def ensurePackages(askConfirmation: bool = True) -> None:
         if any(requirement.startswith("torch") for requirement in missing):
             _installTorch(askConfirmation)
         _installOthers(askConfirmation)
-    except CalledProcessError as error:
+    except (CalledProcessError, ImportError, OSError, RuntimeError) as error:
         raise UserError(
             _("The packages could not be installed ({reason}): check the network and the log, and try again.").format(
                 reason=one_line(error)
@@ -76,7 +76,7 @@ def _installTorch(askConfirmation: bool) -> None:
         askConfirmation=askConfirmation, torchVersionRequirement=TORCH_VERSIONS
     )
     if torch is None:
-        raise _declined()
+        raise _declined(_("PyTorch was not installed"))
 
 
 def _installOthers(askConfirmation: bool) -> None:
@@ -85,11 +85,15 @@ def _installOthers(askConfirmation: bool) -> None:
     try:
         pip_ensure(load_requirements(_requirementsFile()), prompt_install=askConfirmation, requester=REQUESTER)
     except RuntimeError as error:  # how it says that the user declined
-        raise _declined() from error
+        raise _declined(one_line(error)) from error
 
 
-def _declined() -> UserError:
-    return UserError(_("Without its packages the segmentation cannot run: press Apply again to install them."))
+def _declined(reason: str) -> UserError:
+    return UserError(
+        _("Without its packages the segmentation cannot run ({reason}): press Apply again to install them.").format(
+            reason=reason
+        )
+    )
 
 
 def _requirementsFile() -> Path:

@@ -40,8 +40,9 @@ class ModelChooser:
         from SpineFractureSegLib.engine.model_folders import DEFAULT_MODEL
 
         name = self._name or DEFAULT_MODEL
-        candidates = [model for model in self._models if model.name == name]
-        return candidates[-1] if candidates and name != DEFAULT_MODEL else next(iter(candidates), None)
+        usersFirst = sorted(self._models, key=lambda model: model.bundled)  # as the engine searches
+        candidates = self._models if name == DEFAULT_MODEL else usersFirst
+        return next((model for model in candidates if model.name == name), None)
 
     @property
     def card(self) -> ModelCard | None:

@@ -134,8 +134,11 @@ class Panel(VTKObservationMixin):
             ("coronal", ui.coronalCheckBox),
         ):
             checkBox.enabled = name in planes
-            if name not in planes:
-                checkBox.toolTip = _("The chosen model was not trained on {plane} slices.").format(plane=name)
+            checkBox.toolTip = (
+                _("Segment the {plane} slices.")
+                if name in planes
+                else _("The chosen model was not trained on {plane} slices.")
+            ).format(plane=name)
         for button in (ui.inputsCollapsibleButton, ui.outputsCollapsibleButton, ui.advancedCollapsibleButton):
             button.enabled = not running
         model = self._models.model
