@@ -26,8 +26,8 @@ test-engine: .venv/installed-test
 # On real MRML and a stand-in of Slicer's application, which is why they have a process of their own.
 test-scene: .venv/installed-test
 	@if [ "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" = "$(SCENE_PYTHON)" ]; then \
-		echo "$(BIN)/python -m pytest Testing/Logic Testing/Panel"; \
-		$(BIN)/python -m pytest Testing/Logic Testing/Panel; \
+		echo "$(BIN)/python -m pytest Testing/Logic Testing/Panel Testing/StandIn"; \
+		$(BIN)/python -m pytest Testing/Logic Testing/Panel Testing/StandIn; \
 	else \
 		echo "SKIPPED: the tests of logic and panel need Python $(SCENE_PYTHON) (slicer-core has no other):"; \
 		echo "         make clean && make test PYTHON=python$(SCENE_PYTHON)"; \

@@ -6,7 +6,8 @@ the points where it is known to differ, at the head of each file:
 
 - `slicer_namespace`: what the module `slicer` holds, and Slicer's Python half (own small files, or the real ones).
 - `application`: `slicer.app` and `slicer.modules`. `scene`: the scene with its logics. `subject_hierarchy`. `file_io`.
-- `pythonqt`: `qt` and `ctk` with the manners of PythonQt. `ctk_widgets`, `mrml_widgets`, `ui_loader`: the panel.
+- `pythonqt`: `qt` and `ctk` with the manners of PythonQt. `ctk_*`, `mrml_widgets`, `node_combo_box`,
+  `segment_widgets`, `ui_loader`: the widgets of a panel.
 - `dialogs`: message boxes and file dialogs, which never block. `packages`: pip, which never installs.
 - `module_loader`: loads a scripted module. `sample_data`: the module Sample Data. `views`: pictures of slices and 3D.
 

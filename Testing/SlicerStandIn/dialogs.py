@@ -7,6 +7,7 @@
 
 Known to differ: buttons added to a box by `addButton` are never chosen, and other dialogs (`QDialog.exec_`) do wait.
 """
+# ruff: noqa: N801  classes are called as in C++
 
 from PySide6.QtWidgets import QFileDialog, QMessageBox
 

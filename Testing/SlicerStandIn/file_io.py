@@ -126,17 +126,11 @@ def _loadVolume(path, name, properties):
 
 def _loadThroughStorage(nodeClass, path, name):
     scene = slicer.mrmlScene
-    node = scene.CreateNodeByClass(nodeClass)
-    node.UnRegister(None)
-    storage = node.CreateDefaultStorageNode()
-    storage.UnRegister(None)
-    storage.SetFileName(str(path))
-    node.SetName(scene.GetUniqueNameByString(name))
-    if not storage.ReadData(node):
+    node = scene.AddNewNodeByClass(nodeClass, scene.GetUniqueNameByString(name))
+    node.AddDefaultStorageNode(str(path))
+    if not node.GetStorageNode().ReadData(node):
+        scene.RemoveNode(node)
         return None
-    scene.AddNode(storage)
-    scene.AddNode(node)
-    node.SetAndObserveStorageNodeID(storage.GetID())
     if node.IsA("vtkMRMLDisplayableNode"):
         node.CreateDefaultDisplayNodes()
     return node

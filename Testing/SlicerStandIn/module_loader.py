@@ -2,6 +2,7 @@
 
 Known to differ: modules are loaded after `startupCompleted`, which is sent for each of them.
 """
+# ruff: noqa: N801  classes are called as in C++
 
 import importlib.util
 import sys

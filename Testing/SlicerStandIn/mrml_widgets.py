@@ -1,4 +1,5 @@
 """Stands in for qMRMLWidget, the widgets of Slicer that derive from it or from CTK, and their bond to the scene."""
+# ruff: noqa: N801  classes are called as in C++
 
 from typing import ClassVar
 
@@ -6,7 +7,8 @@ import shiboken6
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from .ctk_widgets import ctkCollapsibleButton, ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
+from .ctk_sections import ctkCollapsibleButton
+from .ctk_widgets import ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
 from .qt_properties import stored, withSetters
 
 

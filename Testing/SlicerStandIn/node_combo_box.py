@@ -4,6 +4,7 @@ Known to differ: nodes are listed in the order of the scene, without levels. Wha
 itself follows what was observed of Slicer: with no entry "None" and no entries for actions, the first node to appear
 is chosen; when the chosen node is removed and "None" is not allowed, the last one left.
 """
+# ruff: noqa: N801  classes are called as in C++
 
 import re
 from typing import ClassVar

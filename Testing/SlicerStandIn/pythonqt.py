@@ -10,6 +10,7 @@ Known to differ: enums are not numbers; arguments are converted as PySide6 does 
 raises RuntimeError where PythonQt gives None.
 """
 
+import contextlib
 import types
 
 import shiboken6
@@ -26,15 +27,14 @@ STATIC_FUNCTIONS = {("QTimer", "singleShot")}
 _strict = True
 
 
-class permissive:
+@contextlib.contextmanager
+def permissive():
     """While it lasts, attributes that do not exist may be set: the loader of .ui files does that."""
-
-    def __enter__(self):
-        global _strict
-        _strict = False
-
-    def __exit__(self, *_):
-        global _strict
+    global _strict
+    _strict = False
+    try:
+        yield
+    finally:
         _strict = True
 
 

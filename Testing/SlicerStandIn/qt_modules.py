@@ -18,7 +18,16 @@ def install():
 
     pythonqt.applyManners()
     # These derive from classes of PySide6 and count on their new manners.
-    from . import ctk_widgets, dialogs, main_window, mrml_widgets, node_combo_box, segment_widgets, ui_loader
+    from . import (
+        ctk_sections,
+        ctk_widgets,
+        dialogs,
+        main_window,
+        mrml_widgets,
+        node_combo_box,
+        segment_widgets,
+        ui_loader,
+    )
 
     qt = types.ModuleType("qt")
     for module in pythonqt.QT_MODULES:
@@ -26,7 +35,8 @@ def install():
     qt.QUiLoader = ui_loader.UiLoader
     sys.modules["qt"] = qt
     ctk = types.ModuleType("ctk")
-    _copyNames(ctk_widgets, ctk, "ctk")
+    for module in (ctk_widgets, ctk_sections):
+        _copyNames(module, ctk, "ctk")
     ctk.ctkMessageBox = dialogs.ctkMessageBox
     sys.modules["ctk"] = ctk
     for module in (mrml_widgets, node_combo_box, segment_widgets):

@@ -2,6 +2,7 @@
 
 Known to differ: one segment is selected at a time; the table shows color and name and edits nothing.
 """
+# ruff: noqa: N801  classes are called as in C++
 
 from typing import ClassVar
 
