@@ -10,6 +10,7 @@ from panel_test_case import MODEL, PanelTestCase, ctValues, engineResult, probab
 from scene_test_case import SHAPE, block
 
 from SpineFractureSegLib.engine.errors import UserError
+from SpineFractureSegLib.scene.panel import Panel
 
 
 class ChoicesTest(PanelTestCase):
@@ -237,9 +238,17 @@ class RunTest(PanelTestCase):
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"), 0)
 
     def test_closing_the_panel_while_it_runs_cancels(self):
-        self.apply()
-        self.widget.panel.close()
+        uiWidget = slicer.util.loadUI(self.widget.resourcePath("UI/SpineFractureSeg.ui"))
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        ui = slicer.util.childWidgetVariables(uiWidget)
+        second = Panel(ui, self.logic)
+        second.attach(self.parameters)
+        ui.applyButton.click()
+        self.assertTrue(self.engine.isRunning)
+        second.close()
         self.assertFalse(self.engine.isRunning)
+        self.assertEqual(self.ui.applyButton.text, "Apply")  # the other panel is alive
+        self.assertTrue(self.ui.applyButton.enabled)
 
     def test_another_module_in_front_does_not_disturb_the_run(self):
         self.apply()
@@ -409,9 +418,10 @@ class EvaluationTest(PanelTestCase):
         self.assertTrue(self.ui.evaluateButton.enabled)
 
     def test_the_first_segment_of_a_chosen_reference_is_taken(self):
-        self.ui.referenceSegmentSelector.setCurrentNode(self.reference)
-        self.assertEqual(self.ui.referenceSegmentSelector.currentSegmentID(), "truth")
-        self.assertEqual(self.parameters.referenceSegmentID, "truth")
+        reference = self.makeSegmentation({"first": self.truth, "second": self.truth}, self.ct, "Other reference")
+        self.ui.referenceSegmentSelector.setCurrentNode(reference)
+        self.assertEqual(self.ui.referenceSegmentSelector.currentSegmentID(), "first")
+        self.assertEqual(self.parameters.referenceSegmentID, "first")
         self.assertTrue(self.ui.evaluateButton.enabled)
 
     def test_dice_and_iou_are_shown_large_and_the_rest_in_the_table(self):

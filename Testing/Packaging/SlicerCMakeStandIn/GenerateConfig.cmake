@@ -1,0 +1,1 @@
+# Stands in for SlicerExtensionGenerateConfig.cmake. A scripted extension exports no targets: there is nothing to do.
