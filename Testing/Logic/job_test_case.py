@@ -12,6 +12,7 @@ import SimpleITK as sitk
 import slicer
 from scene_test_case import SceneTestCase
 
+import SpineFractureSegLib
 from SpineFractureSegLib.engine.errors import Cancelled
 from SpineFractureSegLib.scene.engine_job import EngineJob, SegmentationSettings
 from SpineFractureSegLib.scene.installation import missingPackages
@@ -21,6 +22,7 @@ FACTS = '{"device": "cpu", "precision": "float32", "model": "Made", "version": "
 # Every engine below begins with this; `argument("output")` is what follows --output= on its command line.
 _PRELUDE = f"""
 import json, os, subprocess, sys, time
+sys.path.insert(0, {str(Path(SpineFractureSegLib.__file__).resolve().parents[1])!r})
 def argument(name):
     return next(word.partition("=")[2] for word in sys.argv if word.startswith("--" + name + "="))
 def say(*lines):

@@ -62,8 +62,17 @@ def test_scene_tests_are_importable_with_the_paths_that_the_application_gives_th
     run_clean(*command[: command.index("--python-code")], "--python-code", code)
 
 
-@pytest.mark.parametrize("name", ["py_SpineFractureSeg", "py_SpineFractureSeg_test_volume_reader"])
-def test_the_self_test_and_a_scene_test_pass_when_ctest_runs_them(name, extension, stand_in, run_clean):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "py_SpineFractureSeg",
+        "py_SpineFractureSeg_test_volume_reader",
+        "py_SpineFractureSeg_test_logic",
+        "py_SpineFractureSeg_test_engine_job",
+        "py_SpineFractureSeg_test_panel",
+    ],
+)
+def test_the_self_test_and_scene_tests_pass_when_ctest_runs_them(name, extension, stand_in, run_clean):
     chosen = f"^{name}$"
     run_clean(extension.ctest, "--test-dir", extension.build, "--output-on-failure", "--no-tests=error", "-R", chosen)
 
