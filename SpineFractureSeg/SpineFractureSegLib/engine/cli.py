@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from SpineFractureSegLib import __version__
-from SpineFractureSegLib.engine.commands import benchmark, evaluate, models, segment, simulate, train
+from SpineFractureSegLib.engine.commands import benchmark, data, evaluate, models, segment, simulate, train
 from SpineFractureSegLib.engine.errors import Cancelled, UserError
 
 PROGRAM = "spine-fracture-seg"
@@ -24,6 +24,7 @@ COMMANDS: dict[str, ModuleType] = {
     "evaluate": evaluate,
     "models": models,
     "simulate": simulate,
+    "data": data,
     "train": train,
     "benchmark": benchmark,
 }

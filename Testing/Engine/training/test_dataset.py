@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from SpineFractureSegLib.engine.case import MAP_FRACTURE, MAP_UNKNOWN
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
 from SpineFractureSegLib.engine.training.augmentation import NO_AUGMENTATION, Augmentation
@@ -161,3 +162,53 @@ def test_nothing_to_train_on_and_a_wrong_spacing_are_said(make_case):
         dataset_of([])
     with pytest.raises(UserError, match=r"2\.0 mm"):
         dataset_of([dataclasses.replace(make_case(1), spacing_mm=2.0)])
+
+
+def drawn_case(make_case, seed=1, **changes):
+    """A case whose fracture is drawn voxel by voxel; its bodies were never labelled."""
+    case = make_case(seed)
+    fracture_map = np.where(case.fracture_mask, MAP_FRACTURE, 0).astype(np.uint8)
+    bodies = np.zeros_like(case.bodies)
+    fields = {"bodies": bodies, "fractured": (), "has_bodies": False, "fracture_map": fracture_map, **changes}
+    return dataclasses.replace(case, **fields)
+
+
+def test_a_drawn_mask_without_bodies_gives_the_fractures_of_the_ids_and_no_vertebra_target(make_case):
+    case, drawn = make_case(1), drawn_case(make_case)
+    by_id, by_mask = (dataset_of([one], Balance(intact=0.0)) for one in (case, drawn))
+    assert by_mask.counts()["fractured"] == by_id.counts()["fractured"] > 0
+    assert not is_real_negative(drawn)
+    for index in range(5):
+        sample, same = by_mask[(0, index)], by_id[(0, index)]
+        assert torch.equal(sample.fracture, same.fracture)
+        assert torch.equal(sample.image, same.image)
+        assert (sample.has_vertebrae, same.has_vertebrae) == (0, 1)
+        assert not sample.vertebra.any()
+        assert sample.known.all()
+
+
+def test_slices_with_bone_of_a_case_without_bodies_are_drawn_as_intact_ones(make_case):
+    case = drawn_case(make_case)
+    case.hu[:, :, -1] = 900  # a slice full of bone, beside the bodies
+    counts = dataset_of([case]).counts()
+    assert counts["intact"] == 1
+    assert counts["lateral"] > 0
+
+
+def test_unknown_voxels_are_not_known_whatever_the_ids_say(make_case):
+    case = make_case(1)
+    fracture_map = np.zeros_like(case.bodies)
+    fracture_map[: case.hu.shape[0] // 2] = MAP_UNKNOWN
+    dataset = dataset_of([dataclasses.replace(case, fracture_map=fracture_map, fractured=())])
+    shares = [1 - dataset[(0, index)].known.float().mean().item() for index in range(20)]
+    assert 0.05 < np.mean(shares) < 0.95
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_share_of_scanned_slices_is_kept_however_many_cases_there_are(make_case, share):
+    scanned = [drawn_case(make_case, seed, truth={"as_scanned": True}) for seed in (1, 2, 3)]
+    for case in scanned:
+        case.hu[:] = 3000  # so that samples tell where they come from
+    dataset = dataset_of([make_case(7), *scanned], Balance(intact=0.0, scanned=share))
+    bright = [bool(dataset[(0, index)].image.mean() > 0.5) for index in range(200)]
+    assert np.mean(bright) == pytest.approx(share, abs=0.07)

@@ -70,6 +70,17 @@ def test_samples_without_labelled_bodies_give_no_vertebra_gradient():
     assert terms.vertebra[1] == 0
 
 
+def test_unknown_pixels_give_a_vertebra_gradient_in_bodies_alone():
+    known, vertebra = torch.ones(2, 8, 8), torch.zeros(2, 8, 8)
+    known[:, :4] = 0
+    vertebra[:, :2] = 1  # an ungraded body; the next two rows may hold vertebrae that nobody labelled
+    logits = torch.zeros(2, 8, 8, requires_grad=True)
+    losses(vertebra_logits=logits, vertebra=vertebra, known=known).total.sum().backward()
+    assert torch.all(logits.grad[:, 2:4] == 0)
+    assert torch.all(logits.grad[:, :2] != 0)
+    assert torch.all(logits.grad[:, 4:] != 0)
+
+
 def test_total_is_the_weighted_sum_and_missing_outputs_are_left_out():
     terms = losses()
     assert torch.allclose(terms.total, terms.fracture + 0.3 * terms.vertebra + 0.5 * terms.refined)

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import math
+import shutil
 import subprocess
 import sys
 import warnings
@@ -220,6 +221,17 @@ def test_a_loss_that_is_no_number_is_never_saved(run, folder):
     with pytest.raises(UserError, match="no longer a number"):
         run("nan", start_from=broken)
     assert not (folder / "nan" / "last.pt").exists()
+
+
+def test_a_run_from_before_a_setting_existed_goes_on_with_its_default(whole, run, folder, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "old")
+    checkpoint = load_checkpoint(tmp_path / "old" / "last.pt")
+    del checkpoint["configs"]["training"]["balance"]["scanned"]
+    torch.save(checkpoint, tmp_path / "old" / "last.pt")
+    assert run(tmp_path / "old").epochs == 2
+    changed = dataclasses.replace(TINY.balance, scanned=0.5)
+    with pytest.raises(UserError, match="another folder or the same settings"):
+        run(tmp_path / "old", balance=changed)
 
 
 def test_missing_validation_cases_and_channels_that_do_not_fit_are_said(run):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from SpineFractureSegLib.engine.case import MAP_FRACTURE, MAP_UNKNOWN
 from SpineFractureSegLib.engine.device import Placement
 from SpineFractureSegLib.engine.errors import Cancelled
 from SpineFractureSegLib.engine.inference import SlicePredictor
@@ -135,3 +136,49 @@ def test_validation_stops_between_batches(make_case):
     predictor = SlicePredictor(Bright(), 2, preprocessing, placement, should_stop=lambda: True)
     with pytest.raises(Cancelled):
         score_cases(predictor, [make_case(1)], 1, 1, no_progress)
+
+
+def drawn(case, mask):
+    """The case with its fracture drawn voxel by voxel, and its scored part."""
+    fracture_map = np.where(mask, MAP_FRACTURE, 0).astype(np.uint8)
+    case = dataclasses.replace(case, fractured=(), fracture_map=fracture_map)
+    return lambda probability: ScoredCase(
+        case, np.asarray(probability, np.float16), case.bodies, 1.0, case.fracture_map
+    )
+
+
+def test_a_drawn_mask_is_scored_as_the_ids_are(make_case):
+    case = make_case(1)
+    probability = np.where(case.fracture_mask, 0.62, np.where(case.bodies > 0, 0.52, 0.0))
+    by_id, by_mask = scored_case(case, probability), drawn(case, case.fracture_mask)(probability)
+    scores = [dataclasses.astuple(validation_scores([item])) for item in (by_mask, by_id)]
+    assert scores[0] == pytest.approx(scores[1], nan_ok=True)
+    assert validation_scores([by_mask]).vertebra_auc == 1.0
+
+
+def test_a_body_with_a_trace_of_drawn_fracture_has_no_say_in_the_vertebra_score(make_case):
+    case = make_case(1)
+    trace = case.bodies == case.fractured[0]
+    trace[:, :, ::2] = False
+    z, y, x = np.nonzero(trace)
+    trace[z[40:], y[40:], x[40:]] = False
+    assert np.isnan(validation_scores([drawn(case, trace)(case.bodies > 0)]).vertebra_auc)
+
+
+def test_unknown_voxels_of_a_map_are_left_out_of_the_score(make_case):
+    case = make_case(3, fractured=False)
+    unknown = np.full(case.hu.shape, MAP_UNKNOWN, np.uint8)
+    item = ScoredCase(case, np.ones(case.hu.shape, np.float16), case.bodies, 1.0, unknown)
+    assert not item.known.any()
+    assert not item.fracture.any()
+
+
+def test_a_case_without_bodies_is_scored_everywhere_against_its_map(predictor, make_case):
+    case = make_case(1)
+    fracture_map = np.where(case.fracture_mask, MAP_FRACTURE, 0).astype(np.uint8)
+    case = dataclasses.replace(
+        case, bodies=np.zeros_like(case.bodies), fractured=(), has_bodies=False, fracture_map=fracture_map
+    )
+    scored = score_cases(predictor, [case], 1, 3, no_progress)
+    assert scored[0].probability.shape == (24, 72, 40)
+    assert validation_scores(scored).dice_pooled == pytest.approx(1.0)

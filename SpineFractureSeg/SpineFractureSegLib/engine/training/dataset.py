@@ -1,9 +1,9 @@
 """Cases -> training samples. All cases stay in memory; a sample is one window of one slice with its neighbours.
 
 Words: the *kind* of a slice is what its loss is reported under: a slice with a fracture, an intact one of a labelled
-case, one of a real CT without any fracture. A *lateral* slice is one without vertebral bodies. A case is a *real
-negative* when its bodies were never labelled (``has_bodies`` False: a real CT without known fracture), or when nothing
-in it is fractured and its ``truth`` says ``{"as_scanned": true}``: no simulator has touched it.
+case, one of a real CT without any fracture. A *lateral* slice is one without vertebral bodies, or without bone where
+bodies were never labelled. A case is *scanned* when its ``truth`` says ``{"as_scanned": true}``: no simulator has
+touched it. It is a *real negative* when no fracture is known in it and it is scanned or its bodies were never labelled.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from SpineFractureSegLib.engine.case import Case
+from SpineFractureSegLib.engine.case import FRACTURED, UNCERTAIN, Case, voxel_classes
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
 from SpineFractureSegLib.engine.slices import context_indices, context_offsets, from_plane, to_plane
@@ -34,8 +34,6 @@ FRACTURE_AREA_MM2 = 150.0  # a slice with less fracture than this, but some, tea
 BODY_AREA_MM2 = 500.0  # a slice with less vertebral body than this is lateral
 BONE_HU = 200  # from here on a voxel of a CT without labels may be bone
 TISSUE_HU = -500  # from here on a voxel is the patient, not air around
-
-_BACKGROUND, _INTACT, _FRACTURED, _UNCERTAIN = range(4)
 
 
 class Kind(IntEnum):
@@ -59,7 +57,12 @@ class Sample(NamedTuple):
 
 def is_real_negative(case: Case) -> bool:
     """Whether the case is a real CT without any fracture."""
-    return not case.has_bodies or (not case.fractured and bool(case.truth.get("as_scanned")))
+    return not case.has_fracture and (not case.has_bodies or is_scanned(case))
+
+
+def is_scanned(case: Case) -> bool:
+    """Whether the case is a real CT as it was scanned."""
+    return bool(case.truth.get("as_scanned"))
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,23 @@ class _Stack:
 
     hu: np.ndarray
     bodies: np.ndarray
+    fracture_map: np.ndarray | None
     class_of_body: np.ndarray  # uint8 (256,)
     has_bodies: bool
     offsets: tuple[int, ...]
+
+    def classes(self, number: int | slice = slice(None)) -> np.ndarray:
+        """uint8, the class of each voxel of one slice or of all."""
+        fracture_map = None if self.fracture_map is None else self.fracture_map[number]
+        return voxel_classes(self.class_of_body, self.bodies[number], fracture_map)
+
+
+class _Pool(NamedTuple):
+    """Slices of one kind, drawn by area."""
+
+    chance: float  # of being drawn from, among the pools of the kind
+    slices: np.ndarray  # (N, 3): stack, position, area
+    cumulated_area: np.ndarray  # (N,)
 
 
 class SliceDataset(Dataset):
@@ -96,19 +113,22 @@ class SliceDataset(Dataset):
     ) -> None:
         self.preprocessing, self.augmentation, self.seed = preprocessing, augmentation, seed
         self._stacks: list[_Stack] = []
-        slices: dict[str, list[tuple[int, int, int]]] = {"fractured": [], "intact": [], "lateral": []}
+        slices = {(kind, scanned): [] for kind in ("fractured", "intact", "lateral") for scanned in (False, True)}
         self._real: list[tuple[int, np.ndarray]] = []  # stack and the cumulated chance of its slices
         for case in cases:
             for stack in _stacks_of(case, preprocessing):
                 self._index(stack, case, slices)
-        self._slices = {kind: np.array(found).reshape(-1, 3) for kind, found in slices.items()}
-        self._area = {kind: np.cumsum(found[:, 2]) for kind, found in self._slices.items()}
+        self._pools = {
+            kind: _pools(slices[kind, False], slices[kind, True], balance.scanned)
+            for kind in ("fractured", "intact", "lateral")
+        }
         self._shares = self._usable_shares(balance)
 
     def counts(self) -> dict[str, int]:
         """How many slices of each kind there are to draw from."""
         real = sum(len(chance) for _, chance in self._real)
-        return {**{kind: len(found) for kind, found in self._slices.items()}, "real_negative": real}
+        labelled = {kind: sum(len(pool.slices) for pool in pools) for kind, pools in self._pools.items()}
+        return {**labelled, "real_negative": real}
 
     def __getitem__(self, item: tuple[int, int]) -> Sample:
         epoch, index = item
@@ -116,28 +136,28 @@ class SliceDataset(Dataset):
         stack, number, anchored, kind = self._choose_slice(rng, epoch, index)
         return self._cut(rng, stack, number, anchored, kind)
 
-    def _index(self, stack: _Stack, case: Case, slices: dict[str, list[tuple[int, int, int]]]) -> None:
+    def _index(self, stack: _Stack, case: Case, slices: dict[tuple[str, bool], list[tuple[int, int, int]]]) -> None:
         number = len(self._stacks)
         self._stacks.append(stack)
         pixel_mm2 = case.spacing_mm**2
-        body_pixels = np.count_nonzero(stack.bodies, axis=(1, 2))
+        bone = np.count_nonzero(stack.bodies if case.has_bodies else stack.hu > BONE_HU, axis=(1, 2))
         if is_real_negative(case):
-            bone = body_pixels if case.has_bodies else np.count_nonzero(stack.hu > BONE_HU, axis=(1, 2))
             # half of the draws from anywhere, half by how much bone there is: the spine is a small part of a trunk CT
             chance = 0.5 / len(bone) + 0.5 * bone / max(bone.sum(), 1)
             self._real.append((number, np.cumsum(chance / chance.sum())))
             return
-        fracture_area = np.count_nonzero(stack.class_of_body[stack.bodies] == _FRACTURED, axis=(1, 2)) * pixel_mm2
+        scanned = is_scanned(case)
+        fracture_area = np.count_nonzero(stack.classes() == FRACTURED, axis=(1, 2)) * pixel_mm2
         for position in range(len(stack.hu)):
             if fracture_area[position] > FRACTURE_AREA_MM2:
-                slices["fractured"].append((number, position, 1))
+                slices["fractured", scanned].append((number, position, 1))
             elif fracture_area[position] > 0:
                 continue
-            elif body_pixels[position] * pixel_mm2 > BODY_AREA_MM2:
+            elif bone[position] * pixel_mm2 > BODY_AREA_MM2:
                 # drawn by area: else most were the outermost slices of bodies, which every case has
-                slices["intact"].append((number, position, body_pixels[position]))
+                slices["intact", scanned].append((number, position, bone[position]))
             else:
-                slices["lateral"].append((number, position, 1))
+                slices["lateral", scanned].append((number, position, 1))
 
     def _usable_shares(self, balance: Balance) -> list[tuple[str, float]]:
         """(kind, share), scaled to sum to 1 over the kinds that have slices."""
@@ -166,22 +186,23 @@ class SliceDataset(Dataset):
             number, chance = self._real[rng.integers(len(self._real))]
             position = min(int(np.searchsorted(chance, rng.random(), side="right")), len(chance) - 1)
             return self._stacks[number], position, rng.random() < 0.5, Kind.REAL_NEGATIVE
-        area = self._area[kind]
-        number, position, _ = self._slices[kind][np.searchsorted(area, rng.integers(area[-1]), side="right")]
+        pools = self._pools[kind]
+        _, slices, area = pools[0] if len(pools) == 1 or rng.random() < pools[0].chance else pools[1]
+        number, position, _ = slices[np.searchsorted(area, rng.integers(area[-1]), side="right")]
         return self._stacks[number], position, kind != "lateral", Kind.FRACTURED if kind == "fractured" else Kind.INTACT
 
     def _cut(self, rng: np.random.Generator, stack: _Stack, number: int, anchored: bool, kind: Kind) -> Sample:
-        classes = stack.class_of_body[stack.bodies[number]]
+        classes, bodies = stack.classes(number), stack.bodies[number]
         if anchored and kind == Kind.FRACTURED:
-            wanted = classes == _FRACTURED
-        elif anchored and (stack.has_bodies and classes.any()):
-            wanted = classes > 0
+            wanted = classes == FRACTURED
+        elif anchored and (stack.has_bodies and bodies.any()):
+            wanted = bodies > 0
         else:
             wanted = stack.hu[number] > (BONE_HU if anchored else TISSUE_HU)
         anchor = _random_pixel(rng, wanted)
         window_size = self.preprocessing.window_size
         field = random_field(rng, anchor, classes.shape, window_size)
-        classes = classes[field]
+        classes, bodies = classes[field], bodies[field]
         anchor = anchor[0] - (field[0].start or 0), anchor[1] - (field[1].start or 0)
         affine = random_affine(rng, self.augmentation)
         center = random_center(rng, anchor, affine, classes.shape, window_size)
@@ -190,7 +211,7 @@ class SliceDataset(Dataset):
             context = context[::-1]
         image, labels = cut_window(
             [stack.hu[position][field] for position in context],
-            [classes == _FRACTURED, classes > 0, classes == _UNCERTAIN],
+            [classes == FRACTURED, bodies > 0, classes == UNCERTAIN],
             center,
             affine,
             window_size,
@@ -218,13 +239,13 @@ class EpochSampler(Sampler):
         return self.slices - self.start
 
 
-def class_of_body(case: Case) -> np.ndarray:
-    """uint8 (256,): body id -> background, intact, fractured or uncertain."""
-    table = np.full(256, _INTACT, np.uint8)
-    table[0] = _BACKGROUND
-    table[list(case.fractured)] = _FRACTURED
-    table[list(case.uncertain)] = _UNCERTAIN
-    return table
+def _pools(simulated: list, scanned: list, scanned_share: float | None) -> list[_Pool]:
+    """One pool, or one each where a share of scanned slices is asked for; those with nothing to draw are left out."""
+    groups = [(1.0, simulated + scanned)]
+    if scanned_share is not None:
+        groups = [(1 - scanned_share, simulated), (scanned_share, scanned)]
+    found = [(chance, np.array(slices).reshape(-1, 3)) for chance, slices in groups if slices and chance > 0]
+    return [_Pool(chance, slices, np.cumsum(slices[:, 2])) for chance, slices in found]
 
 
 def _stacks_of(case: Case, preprocessing: Preprocessing) -> Iterator[_Stack]:
@@ -235,11 +256,14 @@ def _stacks_of(case: Case, preprocessing: Preprocessing) -> Iterator[_Stack]:
         )
     # the first plane's slices lie together in memory; the other planes are views of it
     first = preprocessing.planes[0]
-    hu = from_plane(np.ascontiguousarray(to_plane(case.hu, first)), first)
-    bodies = from_plane(np.ascontiguousarray(to_plane(case.bodies, first)), first)
+    volumes = [
+        None if volume is None else from_plane(np.ascontiguousarray(to_plane(volume, first)), first)
+        for volume in (case.hu, case.bodies, case.fracture_map)
+    ]
     offsets = context_offsets(preprocessing.context_mm, preprocessing.spacing_mm)
     for plane in preprocessing.planes:
-        yield _Stack(to_plane(hu, plane), to_plane(bodies, plane), class_of_body(case), case.has_bodies, offsets)
+        stacks = (None if volume is None else to_plane(volume, plane) for volume in volumes)
+        yield _Stack(*stacks, case.class_of_body, case.has_bodies, offsets)
 
 
 def _random_pixel(rng: np.random.Generator, wanted: np.ndarray) -> tuple[int, int]:

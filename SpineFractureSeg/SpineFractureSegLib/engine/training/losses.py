@@ -55,14 +55,15 @@ def training_loss(
     Args:
         fracture_logits, vertebra_logits, refined_logits: (B, H, W); None where the network has no such output.
         fracture, vertebra: (B, H, W), targets.
-        known: (B, H, W), where the fracture target is known; the vertebra target does not depend on it.
+        known: (B, H, W), where the fracture target is known. The vertebra target is known there and in all bodies: an
+            ungraded vertebra is a vertebra all the same, one that nobody labelled is not to be called background.
         has_vertebrae: (B,), 0 for samples whose vertebral bodies were never labelled: their vertebra loss is left out.
         vertebra_weight, refined_weight: weights beside the fracture's 1.
     """
     fracture_loss = mask_loss(fracture_logits, fracture, known)
     vertebra_loss = refined_loss = torch.zeros_like(fracture_loss)
     if vertebra_logits is not None and vertebra_weight > 0:
-        vertebra_loss = mask_loss(vertebra_logits, vertebra, torch.ones_like(vertebra)) * has_vertebrae
+        vertebra_loss = mask_loss(vertebra_logits, vertebra, torch.maximum(known, vertebra)) * has_vertebrae
     if refined_logits is not None and refined_weight > 0:
         refined_loss = mask_loss(refined_logits, fracture, known)
     total = fracture_loss + vertebra_weight * vertebra_loss + refined_weight * refined_loss

@@ -40,12 +40,13 @@ class RunFolder:
         if not (self.path / "last.pt").exists():
             return None
         checkpoint = load_checkpoint(self.path / "last.pt")
-        for part, fields in self._configs().items():
-            stored = checkpoint["configs"][part]
+        for part, config in self._parts().items():
+            fields = to_fields(config)
+            stored = _filled(checkpoint["configs"][part], to_fields(type(config)()))
             for name in fields:
-                if stored.get(name) != fields[name] and name not in _FREE_ON_RESUME:
+                if stored[name] != fields[name] and name not in _FREE_ON_RESUME:
                     raise UserError(
-                        f"{self.path} holds a run with {name} = {stored.get(name)}, not {fields[name]}; "
+                        f"{self.path} holds a run with {name} = {stored[name]}, not {fields[name]}; "
                         "choose another folder or the same settings."
                     )
         return checkpoint
@@ -74,8 +75,15 @@ class RunFolder:
         return path
 
     def _configs(self) -> dict[str, dict[str, Any]]:
-        return {
-            "training": to_fields(self.config),
-            "network": to_fields(self.network_config),
-            "preprocessing": to_fields(self.preprocessing),
-        }
+        return {part: to_fields(config) for part, config in self._parts().items()}
+
+    def _parts(self) -> dict[str, Any]:
+        return {"training": self.config, "network": self.network_config, "preprocessing": self.preprocessing}
+
+
+def _filled(stored: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """A stored config where fields that its version did not know yet have their defaults."""
+    return {
+        name: _filled(stored.get(name, {}), default) if isinstance(default, dict) else stored.get(name, default)
+        for name, default in defaults.items()
+    }

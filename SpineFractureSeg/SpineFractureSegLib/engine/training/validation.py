@@ -3,9 +3,10 @@
 Slices with a fracture alone would lie: a network that paints every vertebra scores well on them. So every case counts,
 and false alarms in cases without fracture lower the pooled Dice.
 
-To be affordable after every epoch, a simulated case is scored around its vertebral bodies only (slices within 12 mm,
-rows and columns within 32 mm), a real one without fracture everywhere, and both on every n-th slice of the first plane;
-each scored voxel then stands for n. At the end threshold and smallest lesion are chosen on (nearly) every slice.
+To be affordable after every epoch, a case with labelled vertebral bodies is scored around these only (slices within
+12 mm, rows and columns within 32 mm), one without labels and a real one without fracture everywhere, and all on every
+n-th slice of the first plane; each scored voxel then stands for n. At the end threshold and smallest lesion are chosen
+on (nearly) every slice.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage, stats
 
-from SpineFractureSegLib.engine.case import Case
+from SpineFractureSegLib.engine.case import FRACTURED, MAP_FRACTURE, UNCERTAIN, Case, voxel_classes
 from SpineFractureSegLib.engine.inference import SlicePredictor
 from SpineFractureSegLib.engine.progress import ProgressCallback
 from SpineFractureSegLib.engine.slices import AXIS_OF_PLANE, to_plane
@@ -23,6 +24,7 @@ from SpineFractureSegLib.engine.training.dataset import is_real_negative
 THRESHOLDS = tuple(round(0.20 + 0.05 * i, 2) for i in range(13))  # 0.20 ... 0.80
 MIN_VOLUMES_MM3 = (0.0, 100.0, 250.0, 500.0, 1000.0, 2000.0)
 SLICE_MARGIN_MM, IN_PLANE_MARGIN_MM = 12.0, 32.0
+DRAWN_SHARE = 0.10  # of a body: from here on a drawn fracture makes it a fractured one, below it has no say
 MIN_BODY_MM3 = 500.0  # vertebral bodies of which less is in the image have no say in the vertebra score
 
 
@@ -46,14 +48,18 @@ class ScoredCase:
     probability: np.ndarray  # float16
     bodies: np.ndarray  # uint8 ids
     voxel_mm3: float  # the volume that one scored voxel stands for
+    fracture_map: np.ndarray | None = None  # uint8, the case's, where it has one
 
     @property
     def fracture(self) -> np.ndarray:
-        return np.isin(self.bodies, self.case.fractured)
+        return self._classes() == FRACTURED
 
     @property
     def known(self) -> np.ndarray:
-        return ~np.isin(self.bodies, self.case.uncertain)
+        return self._classes() != UNCERTAIN
+
+    def _classes(self) -> np.ndarray:
+        return voxel_classes(self.case.class_of_body, self.bodies, self.fracture_map)
 
 
 def score_cases(
@@ -86,20 +92,27 @@ def _score_case(predictor: SlicePredictor, case: Case, step: int) -> ScoredCase:
     start, stop = region[AXIS_OF_PLANE[plane]]
     numbers = range(start + min(step, stop - start) // 2, stop, step)
     probability = predictor.predict(case.hu, plane, region, numbers, "validation", overlap=0.25)[0]
-    bodies = to_plane(case.bodies, plane)[numbers.start : numbers.stop : step]
     rows, columns = (slice(*region[axis]) for axis in range(3) if axis != AXIS_OF_PLANE[plane])
-    bodies = np.ascontiguousarray(bodies[:, rows, columns])
-    return ScoredCase(case, probability.astype(np.float16), bodies, case.spacing_mm**3 * step)
+    bodies, fracture_map = (
+        None
+        if volume is None
+        else np.ascontiguousarray(to_plane(volume, plane)[numbers.start : numbers.stop : step, rows, columns])
+        for volume in (case.bodies, case.fracture_map)
+    )
+    return ScoredCase(case, probability.astype(np.float16), bodies, case.spacing_mm**3 * step, fracture_map)
 
 
 def _scored_region(case: Case, plane: str) -> list[tuple[int, int]]:
-    """(start, stop) along z, y and x: around the bodies, or everything."""
+    """(start, stop) along z, y and x: around the bodies and what was drawn, or everything."""
     if is_real_negative(case) or not case.bodies.any():
         return [(0, length) for length in case.bodies.shape]
+    scored = case.bodies > 0
+    if case.fracture_map is not None:
+        scored |= case.fracture_map == MAP_FRACTURE
     region = []
     for axis in range(3):
         margin = SLICE_MARGIN_MM if axis == AXIS_OF_PLANE[plane] else IN_PLANE_MARGIN_MM
-        there = np.flatnonzero(case.bodies.any(axis=tuple({0, 1, 2} - {axis})))
+        there = np.flatnonzero(scored.any(axis=tuple({0, 1, 2} - {axis})))
         more = round(margin / case.spacing_mm)
         region.append((max(int(there[0]) - more, 0), min(int(there[-1]) + 1 + more, case.bodies.shape[axis])))
     return region
@@ -157,9 +170,11 @@ def _vertebra_auc(scored: Sequence[ScoredCase]) -> float:
     for item in scored:
         counts = np.bincount(item.bodies.ravel(), minlength=256)
         sums = np.bincount(item.bodies.ravel(), item.probability.ravel().astype(np.float64), minlength=256)
+        broken = np.bincount(item.bodies[item.fracture], minlength=256)
         for body in np.flatnonzero(counts * item.voxel_mm3 >= MIN_BODY_MM3):
-            if body and body not in item.case.uncertain:
-                (fractured if body in item.case.fractured else intact).append(sums[body] / counts[body])
+            if body == 0 or body in item.case.uncertain or 0 < broken[body] < DRAWN_SHARE * counts[body]:
+                continue
+            (fractured if broken[body] else intact).append(sums[body] / counts[body])
     if not fractured or not intact:
         return float("nan")
     ranks = stats.rankdata([*fractured, *intact])[: len(fractured)]
