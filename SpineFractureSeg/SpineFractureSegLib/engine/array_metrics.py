@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
-from scipy.stats import rankdata
 
 from SpineFractureSegLib.engine.postprocess import bounding_box
 
@@ -69,6 +68,8 @@ def roc_auc(scores: Sequence[float], labels: Sequence[bool]) -> float:
     """
     labels = np.asarray(labels, bool)
     positives, negatives = int(labels.sum()), int((~labels).sum())
+    from scipy.stats import rankdata  # slow to import, and a segmentation does not need it
+
     ranks = rankdata(scores)
     return ratio(float(ranks[labels].sum()) - positives * (positives + 1) / 2, positives * negatives)
 

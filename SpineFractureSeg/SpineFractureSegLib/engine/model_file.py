@@ -77,8 +77,8 @@ def load_model(name_or_path: str | Path | None = None) -> Model:
     path = _resolve(name_or_path)
     network_config, preprocessing, card = read_parts(path)
     with _open(path) as file:
-        weights = _read_weights(path, file, network_config)
-    network = FractureNetwork(network_config)
+        network = _build_network(path, file, network_config)
+        weights = _read_weights(path, file, network)
     network.load_state_dict(weights, strict=False)  # the counters are absent, all else was checked
     return Model(network_config, preprocessing, card, network.eval(), path)
 
@@ -103,13 +103,20 @@ def _open(path: Path) -> Iterator[Any]:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _read_weights(path: Path, file: Any, network_config: NetworkConfig) -> dict[str, torch.Tensor]:
-    """The weights in float32, after their names, types and shapes are those of the network of this config."""
+def _build_network(path: Path, file: Any, network_config: NetworkConfig) -> FractureNetwork:
+    """The network of this config, without its weights. An absurd width in a card must not fill the memory."""
+    widest = max((size for name in file.keys() for size in file.get_slice(name).get_shape()), default=0)  # noqa: SIM118
+    if network_config.width > widest:
+        raise UserError(f"{path} describes a network of width {network_config.width}, its weights have up to {widest}.")
     try:
-        with torch.device("meta"):  # shapes without memory: an absurd width in a card must not fill it
-            expected = FractureNetwork(network_config).state_dict()
+        return FractureNetwork(network_config)
     except (ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
         raise UserError(f"{path} describes a network that cannot be built: {one_line(error)}.") from error
+
+
+def _read_weights(path: Path, file: Any, network: FractureNetwork) -> dict[str, torch.Tensor]:
+    """The weights in float32, after their names, types and shapes are those of the network."""
+    expected = network.state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in expected.items() if not name.endswith(_COUNTER)}
     names = set(file.keys())
     if missing := sorted(set(shapes) - names):
