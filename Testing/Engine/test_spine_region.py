@@ -105,3 +105,17 @@ def test_a_spine_needs_a_cubic_centimeter_or_less_in_a_small_crop():
     probability[:10, :10, :10] = 1
     assert shows_spine(probability, 1.0)
     assert shows_spine(probability[:1], 1.0)  # 0.1 of 10 cm3
+
+
+@pytest.mark.parametrize("spacing_mm", [1.0, 2.0])
+def test_shoulder_and_hip_far_aside_are_left_out_and_a_crooked_spine_is_kept(spacing_mm):
+    n = int(1 / spacing_mm * 2)  # 2 voxels of 1 mm or 1 of 2 mm
+    hu = body((80 * n, 40 * n, 150 * n))
+    for number, x in enumerate((70, 82, 92, 82, 70)):  # 22 * 2 mm to the side, in parts that do not touch
+        hu[(5 + 14 * number) * n : (15 + 14 * number) * n, 18 * n : 30 * n, (x - 8) * n : (x + 8) * n] = 900
+    straight = region_of(hu, spacing_mm)
+    hu[60 * n : 75 * n, 15 * n : 30 * n, 12 * n : 30 * n] = 900  # a shoulder
+    hu[2 * n : 20 * n, 15 * n : 30 * n, 125 * n : 140 * n] = 900  # a hip
+    assert region_of(hu, spacing_mm) == straight
+    assert straight.x[0] * spacing_mm <= 62 * 2
+    assert straight.x[1] * spacing_mm >= 100 * 2
