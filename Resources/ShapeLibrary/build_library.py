@@ -97,7 +97,7 @@ SPINES = {
         {
             "patient": "ACRIN-FLT-Breast_001",
             "split": "train",
-            "source": "ACRIN-FLT-Breast_001, lumbar",
+            "source": "ACRIN-FLT-Breast_001, lumbar",  # then label_acrinflt.py
             "licence": CC_BY,
         },
     ),

@@ -30,6 +30,17 @@ def test_cases_and_real_negatives_are_written_and_kept_by_a_second_call(library,
     assert again.simulated[3].exists()
 
 
+def test_every_real_ct_comes_with_fractures_and_with_its_twin(library, tmp_path):
+    config = SimulationConfig(shape=(160, 112, 64), fracture_count=(0.5, 0.5), twins=1.0)
+    made = generate_cases(library, "train", 2, tmp_path / "cases", config=config)
+    assert [path.name for path in made.simulated] == ["simulated-000000-made.npz", "simulated-000000-made-intact.npz"]
+    case, twin = map(load_case, made.simulated)
+    assert "fractured" not in twin.name
+    assert twin.fractured == ()
+    assert any(about["type"] != "intact" for about in case.truth["vertebrae"].values())
+    assert all(about["type"] == "intact" for about in twin.truth["vertebrae"].values())
+
+
 def test_a_real_negative_is_the_ct_as_it_is(made_spine):
     case = real_negative(made_spine)
     np.testing.assert_array_equal(case.hu, made_spine.hu)

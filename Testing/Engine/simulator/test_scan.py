@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,10 +30,32 @@ def test_thick_slices_blur_along_their_axis_only_and_keep_the_mean():
 
 
 def test_noise_is_as_strong_as_configured():
-    config = SimulationConfig(thick_slices=0.0, blur_mm=(0.0, 0.0), sharpen=0.0, noise_hu=(40.0, 40.0))
-    scan = acquire(np.full((40, 40, 40), 100.0, np.float32), False, config, np.random.default_rng(0))
+    config = SimulationConfig(thick_slices=0.0, blur_mm=(0.0, 0.0), sharpen=0.0, noise_hu=(40.0, 40.0), starvation=0.0)
+    config = replace(config, small_field=0.0, motion=0.0)
+    scan, about = acquire(np.full((40, 40, 40), 100.0, np.float32), False, config, np.random.default_rng(0))
     assert scan.std() == pytest.approx(40, rel=0.05)
     assert scan.mean() == pytest.approx(100, abs=2)
+    assert about["noise_hu"] == pytest.approx(40)
+
+
+def test_a_real_ct_can_stay_as_it_was_scanned():
+    volume = np.random.default_rng(1).normal(100, 50, (30, 30, 30)).astype(np.float32)
+    scan, about = acquire(volume, True, SimulationConfig(as_scanned=1.0), np.random.default_rng(0))
+    np.testing.assert_array_equal(scan, np.round(volume))
+    assert about == {"slice_mm": 1.0, "blur_mm": 0.0, "sharpness": 0.0, "noise_hu": 0.0}
+
+
+@pytest.mark.parametrize("effect", ["starvation", "small_field", "motion"])
+def test_scan_effects_change_the_image_and_keep_its_range(effect):
+    quiet = SimulationConfig(
+        thick_slices=0.0, blur_mm=(0.0, 0.0), sharpen=0.0, noise_hu=(0.01, 0.02), starvation=0, small_field=0, motion=0
+    )
+    volume = np.random.default_rng(1).normal(100, 50, (40, 50, 50)).astype(np.float32)
+    plain, _ = acquire(volume, False, quiet, np.random.default_rng(0))
+    worse, _ = acquire(volume, False, replace(quiet, **{effect: 1.0}), np.random.default_rng(0))
+    assert np.abs(worse.astype(int) - plain).max() > 20
+    assert worse.min() >= -1024
+    np.testing.assert_allclose(plain, volume, atol=1)
 
 
 def test_synthesized_bone_has_a_shell_denser_than_its_core_and_denser_than_disc_and_muscle(label_spine):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from SpineFractureSegLib.engine.simulator.config import HELD_OUT, SimulationConfig
 from SpineFractureSegLib.engine.simulator.in_place import fracture_in_place
@@ -21,6 +22,30 @@ def test_the_same_seed_gives_the_same_case_and_another_seed_another(made_spine):
     assert not np.array_equal(first.bodies, other.bodies)
 
 
+def test_a_twin_is_the_same_case_without_the_fractures(made_spine):
+    """Away from what the fractures moved, the two are the same voxel by voxel: same pose, texture and scan."""
+    config = SimulationConfig(
+        shape=SMALL.shape,
+        fracture_count=(0.0, 1.0),
+        types=("split",),
+        type_weights=(1.0,),
+        implants=0.0,
+        cement=0.0,
+        swelling=0.0,
+        intact_deformed=0.0,
+        physiological_wedge=0.0,
+        mimics=0.0,
+    )
+    for seed in range(3):
+        case, twin = (simulate_case(made_spine, seed, config, fractured) for fractured in (True, False))
+        assert case.fractured or case.uncertain
+        assert twin.fractured == ()
+        far = ~ndimage.binary_dilation(case.fracture_mask | twin.fracture_mask, iterations=20)
+        far &= ~ndimage.binary_dilation(case.uncertain_mask, iterations=20)
+        assert (case.hu == twin.hu)[far].mean() > 0.98
+        assert case.truth["scan"] == twin.truth["scan"]
+
+
 @pytest.mark.parametrize("spine", ["made_spine", "label_spine"])
 def test_cases_have_the_shape_and_hounsfield_units_of_a_ct(request, spine):
     case = simulate_case(request.getfixturevalue(spine), 1, SMALL)
@@ -39,9 +64,12 @@ def test_truth_keeps_out_of_the_dead_zone(made_spine):
             if about["type"] == "intact":
                 assert largest <= SMALL.dead_zone[0]
                 assert int(vertebra) not in case.fractured
+                assert about["genant"] == 0
             else:
-                assert largest >= SMALL.dead_zone[1]
+                # a split or a distraction breaks a body without lowering it
+                assert largest >= SMALL.dead_zone[1] or about["type"] in ("split", "chance")
                 assert int(vertebra) in {*case.fractured, *case.uncertain}
+                assert set(about["height_ratio"]) == {"anterior_posterior", "middle_posterior", "lowest_highest"}
 
 
 def test_the_count_of_fractures_follows_the_config(made_spine):
@@ -55,7 +83,7 @@ def test_the_count_of_fractures_follows_the_config(made_spine):
 
 def test_the_fracture_lies_anywhere_in_the_volume(made_spine):
     centers = []
-    for seed in range(10):
+    for seed in range(8):
         mask = simulate_case(made_spine, seed, SMALL).fracture_mask
         if mask.any():
             centers.append(np.nonzero(mask)[0].mean())

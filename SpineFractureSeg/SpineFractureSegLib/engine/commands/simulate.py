@@ -4,12 +4,15 @@
   spine-fracture-seg simulate --split test --held-out --count 24 --images --output test-cases
   spine-fracture-seg simulate --ct ct.nii.gz --labels vertebrae.nii.gz --count 5 --images --output mine
   spine-fracture-seg simulate --ct ct.nii.gz --labels vertebrae.nii.gz --vertebra 22 --type wedge --output one
+  spine-fracture-seg simulate --gallery --output gallery
 
 Without --ct and --labels the spines of the shape library are used, with their real CTs as negatives. A case is one
 .npz file: CT at 1 mm, vertebral bodies, which of them are fractured, and the height losses. --images also writes each
 case as CT, label map and segmentation that any viewer opens. --vertebra fractures one vertebra of the CT, by VerSe id
-(8-19 T1-T12, 20-24 L1-L5), and writes CT and reference on the CT's own grid; all else stays as it is. The same seed
-gives the same result; an interrupted call goes on where it was stopped.
+(8-19 T1-T12, 20-24 L1-L5), and writes CT and reference on the CT's own grid; all else stays as it is. --gallery writes
+one contact sheet (.png) per fracture type, one of intact vertebrae that look suspicious, and a figure of the height
+ratios beside those of real fractures. The same seed gives the same result; an interrupted call goes on where it was
+stopped.
 """
 
 import argparse
@@ -18,6 +21,9 @@ import tempfile
 from pathlib import Path
 
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
+
+# fractures.KINDS, without loading numpy for every command's help; a test holds the two together
+KINDS = ("wedge", "lateral", "biconcave", "crush", "burst", "split", "pincer", "chance")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="L", help="vertebra label map, with --ct or alone")
     parser.add_argument("--label-ids", choices=("verse", "totalsegmentator"), default="verse")
     parser.add_argument("--vertebra", type=int, metavar="ID", help="fracture this one alone, on the CT's own grid")
-    parser.add_argument("--type", choices=("wedge", "biconcave", "crush"), default="wedge", help="with --vertebra")
+    parser.add_argument("--type", choices=KINDS, default="wedge", help="with --vertebra")
     parser.add_argument("--height-loss", type=_range, default=(0.3, 0.5), metavar="LOW,HIGH", help="with --vertebra")
     parser.add_argument("--held-out", action="store_true", help="scanners and patterns that training never draws")
+    parser.add_argument("--gallery", action="store_true", help="contact sheets to look at, instead of cases")
     parser.add_argument("--images", action="store_true", help="also write images that any viewer opens")
     parser.add_argument("--processes", type=int, default=1)
     add_progress_argument(parser)
@@ -56,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.labels:
             library, split = own, "train"
             save_spine(Path(own) / "spine.npz", _own_spine(arguments))
+        if arguments.gallery:
+            return _gallery(arguments, library)
         made = generate_cases(
             library,
             split,
@@ -72,6 +81,23 @@ def run(arguments: argparse.Namespace) -> int:
         for path in made.simulated:
             write_case_images(load_case(path), Path(arguments.output) / "images")
     print(f"{len(made.simulated)} simulated cases and {len(made.real_negatives)} real CTs in {made.folder}")
+    return 0
+
+
+def _gallery(arguments: argparse.Namespace, library: str | Path) -> int:
+    from SpineFractureSegLib.engine.simulator.gallery import write_gallery
+    from SpineFractureSegLib.engine.simulator.height_figure import collect_ratios, write_height_figure
+    from SpineFractureSegLib.engine.simulator.shapes import load_library
+
+    spines = [spine for spine in load_library(library) if spine.ids]
+    paths = write_gallery(
+        [spine for spine in spines if spine.hu is not None] or spines,
+        arguments.output,
+        seed=arguments.seed,
+        on_progress=progress_to(sys.stderr, arguments.progress),
+    )
+    figure, numbers = write_height_figure(collect_ratios(spines, seed=arguments.seed), arguments.output)
+    print(f"{len(paths)} contact sheets, {figure.name} and {numbers.name} in {arguments.output}")
     return 0
 
 

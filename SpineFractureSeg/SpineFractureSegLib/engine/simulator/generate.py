@@ -1,7 +1,7 @@
 """A folder of cases from a shape library: simulated ones, and the real CTs without fracture as they are."""
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,11 @@ import numpy as np
 from SpineFractureSegLib.engine.case import Case, save_case
 from SpineFractureSegLib.engine.progress import ProgressCallback, StopQuery, never_stop, no_progress, raise_if_stopped
 from SpineFractureSegLib.engine.simulator.config import SimulationConfig
+from SpineFractureSegLib.engine.simulator.plan import candidates_of
+from SpineFractureSegLib.engine.simulator.sacrum import with_sacrum
 from SpineFractureSegLib.engine.simulator.shapes import Spine, load_library
 from SpineFractureSegLib.engine.simulator.simulate import simulate_case
+from SpineFractureSegLib.engine.simulator.vertebra_frame import frames_of
 
 # A spine with a real CT is drawn more often than one whose Hounsfield units are synthesized: it is closer to the job.
 _REAL_CT_WEIGHT = 2.5
@@ -40,6 +43,8 @@ def generate_cases(
 ) -> CaseFolder:
     """Simulates ``count`` cases from the spines of one split, and writes that split's real CTs as negatives.
 
+    Every labelled real CT is drawn before any is drawn again, and ``config.twins`` of its cases are followed by the
+    same case without the fractures, so that neither the scanner nor the patient tells whether there is one.
     Cases that are there already are kept, so an interrupted call goes on where it was stopped.
 
     Raises: FileNotFoundError, when the library holds no spine of the split; Cancelled.
@@ -53,32 +58,65 @@ def generate_cases(
             negatives.append(output / f"real-{name}.npz")
             if not negatives[-1].exists():
                 save_case(negatives[-1], real_negative(spine))
-    labelled = [name for name, spine in spines.items() if spine.ids]
-    weight = np.array([_REAL_CT_WEIGHT if spines[name].hu is not None else 1.0 for name in labelled])
-    weight *= [np.sqrt(len(spines[name].ids)) for name in labelled]
-    drawn = np.random.default_rng(seed).choice(labelled, count, p=weight / weight.sum())
-    paths = [output / f"simulated-{seed + i:06d}-{name}.npz" for i, name in enumerate(drawn)]
     jobs = [
-        (Path(library) / f"{name}.npz", seed + i, config, path)
-        for i, (name, path) in enumerate(zip(drawn, paths, strict=True))
-        if not path.exists()
+        replace(job, path=output / f"simulated-{job.seed:06d}-{job.spine}{'' if job.fractured else '-intact'}.npz")
+        for job in _jobs(spines, count, seed, config)
     ]
-    done = count - len(jobs)
+    missing = [job for job in jobs if not job.path.exists()]
+    done = count - len(missing)
     on_progress(done, count, "simulated cases")
-    with ProcessPoolExecutor(processes, initializer=_load, initargs=(spines,)) as pool:
-        for _ in pool.map(_simulate, jobs):
+    with ProcessPoolExecutor(processes, initializer=_load, initargs=(spines, seed)) as pool:
+        for _ in pool.map(_simulate, missing):
             done += 1
             on_progress(done, count, "simulated cases")
             if should_stop():
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise_if_stopped(should_stop)
-    return CaseFolder(output, paths, negatives, {spine.patient: split for spine in spines.values()})
+    return CaseFolder(
+        output, [job.path for job in jobs], negatives, {spine.patient: split for spine in spines.values()}
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    spine: str
+    seed: int
+    fractured: bool
+    config: SimulationConfig
+    path: Path = Path()
+
+
+def _jobs(spines: dict[str, Spine], count: int, seed: int, config: SimulationConfig) -> list[_Job]:
+    """The same beginning for every count, so that more cases can be added later."""
+    labelled = [name for name, spine in spines.items() if candidates_of(spine, frames_of(spine)) or spine.genant]
+    if count and not labelled:
+        raise FileNotFoundError("no spine of the library has a vertebra that could be fractured")
+    weight = np.array([_REAL_CT_WEIGHT if spines[name].hu is not None else 1.0 for name in labelled])
+    weight *= [np.sqrt(len(spines[name].ids)) for name in labelled]
+    first = [name for name in labelled if spines[name].hu is not None]
+    rng = np.random.default_rng((seed, 7))
+    jobs = []
+    while len(jobs) < count:
+        name = first.pop(0) if first else str(rng.choice(labelled, p=weight / weight.sum()))
+        number = seed + len(jobs)
+        twins = spines[name].hu is not None and rng.random() < config.twins
+        jobs.append(_Job(name, number, True, _with_fracture(config) if twins else config))
+        if twins:
+            jobs.append(_Job(name, number, False, config))
+    return jobs[:count]
+
+
+def _with_fracture(config: SimulationConfig) -> SimulationConfig:
+    """The same without cases that have no fracture: their twins would be the same case again."""
+    some = np.array((0.0, *config.fracture_count[1:]))
+    return replace(config, fracture_count=tuple(some / some.sum())) if some.any() else config
 
 
 def real_negative(spine: Spine) -> Case:
     """The spine's CT as it is. Vertebrae of unknown state are left out of loss and score."""
     if spine.hu is None:
         raise ValueError(f"spine {spine.name} has no CT")
+    spine = with_sacrum(spine, np.random.default_rng(0))
     ids = set(spine.ids)
     return Case(
         name=f"real-{spine.name}",
@@ -95,10 +133,9 @@ def real_negative(spine: Spine) -> Case:
 _spines: dict[str, Spine] = {}  # per worker process: loaded once, not once per case
 
 
-def _load(spines: dict[str, Spine]) -> None:
-    _spines.update(spines)
+def _load(spines: dict[str, Spine], seed: int) -> None:
+    _spines.update({name: with_sacrum(spine, np.random.default_rng((seed, 8))) for name, spine in spines.items()})
 
 
-def _simulate(job: tuple[Path, int, SimulationConfig, Path]) -> None:
-    spine_path, seed, config, path = job
-    save_case(path, simulate_case(_spines[spine_path.stem], seed, config))
+def _simulate(job: _Job) -> None:
+    save_case(job.path, simulate_case(_spines[job.spine], job.seed, job.config, job.fractured))

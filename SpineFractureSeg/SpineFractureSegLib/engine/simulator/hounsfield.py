@@ -95,7 +95,8 @@ def _bone(vertebrae: np.ndarray, bodies: np.ndarray, bone: np.ndarray, rng: np.r
     trabecular, cortical = rng.uniform(50, 230), rng.uniform(350, 950)
     shell_mm = rng.uniform(0.9, 1.7)
     per_vertebra = (1 + rng.normal(0, 0.08, 256)).astype(np.float32)[vertebrae]
-    depth = ndimage.distance_transform_edt(np.pad(bone, 1))[1:-1, 1:-1, 1:-1].astype(np.float32)
+    inner = bone & (ndimage.maximum_filter(vertebrae, 3) == ndimage.minimum_filter(vertebrae, 3))  # neighbors touch
+    depth = ndimage.distance_transform_edt(np.pad(inner, 1))[1:-1, 1:-1, 1:-1].astype(np.float32) + 1
     shell = np.exp(-(((depth - 0.7) / shell_mm) ** 2))
     texture = ndimage.gaussian_filter(rng.standard_normal(bone.shape, dtype=np.float32), (1.2, 0.7, 0.7))
     texture /= texture.std()

@@ -11,15 +11,16 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float)
     field = ndimage.gaussian_filter(rng.standard_normal(coarse, dtype=np.float32), sigma / step)
     field /= field.std() + 1e-6
     if step > 1:
-        for axis, size in enumerate(shape):
-            field = _stretch(field, axis, size, step)
+        slices, rows, columns = (
+            _interpolation(size, coarse_size, step) for size, coarse_size in zip(shape, field.shape, strict=True)
+        )
+        field = np.tensordot(slices, field, 1)
+        field = rows @ field
+        return field @ columns.T
     return field[tuple(slice(size) for size in shape)]
 
 
-def _stretch(field: np.ndarray, axis: int, size: int, step: int) -> np.ndarray:
-    """Linear interpolation along one axis from every ``step``-th voxel to ``size`` voxels."""
+def _interpolation(size: int, coarse_size: int, step: int) -> np.ndarray:
+    """Linear interpolation from every ``step``-th voxel to ``size`` voxels as a matrix (size, coarse_size)."""
     position = np.arange(size, dtype=np.float32) / step
-    lower = position.astype(np.intp)
-    fraction = (position - lower).reshape([-1 if a == axis else 1 for a in range(field.ndim)])
-    below, above = np.take(field, lower, axis), np.take(field, lower + 1, axis)
-    return below + (above - below) * fraction
+    return np.clip(1 - np.abs(position[:, None] - np.arange(coarse_size, dtype=np.float32)), 0, None)

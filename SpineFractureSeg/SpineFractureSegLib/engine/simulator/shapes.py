@@ -31,6 +31,7 @@ class Spine:
     hu: np.ndarray | None = None  # int16 (Z, Y, X); None: Hounsfield units are synthesized
     genant: dict[int, int] = field(default_factory=dict)  # grade of vertebrae that are truly fractured (1 to 3)
     uncertain: tuple[int, ...] = ()  # ids that are cut by the border or of unknown state
+    slice_step_mm: float = 1.0  # how far apart the scanner's slices were: what is drawn into the CT is blurred alike
 
     @property
     def ids(self) -> list[int]:
@@ -62,6 +63,7 @@ def load_spine(path: str | Path) -> Spine:
         if hu.size:
             slices = np.arange(len(arrays["vertebrae"])) / float(arrays["slice_step"])
             hu = np.round(_interpolate_slices(hu, np.minimum(slices, len(hu) - 1))).astype(np.int16)
+        about["slice_step_mm"] = float(arrays["slice_step"])
         return Spine(vertebrae=arrays["vertebrae"], bodies=arrays["bodies"], hu=hu if hu.size else None, **about)
 
 

@@ -12,6 +12,10 @@ from scipy import ndimage
 
 from SpineFractureSegLib.engine.simulator.shapes import Spine
 
+_MIDDLE_MM = 8.0
+_THIN_DISC = 0.12  # share of the body's height that is disc for sure, where the neighbor cannot be measured
+_SACRUM = 26  # has no endplates to be fitted here
+
 
 @dataclass(frozen=True)
 class VertebraFrame:
@@ -51,7 +55,7 @@ class VertebraFrame:
 
 def frames_of(spine: Spine, smallest_mm3: int = 1500) -> dict[int, VertebraFrame]:
     """Frames of all bodies that are large enough and not cut by the border, from the top down."""
-    bodies = np.where(spine.bodies, spine.vertebrae, 0).astype(np.uint8)
+    bodies = np.where(spine.bodies & (spine.vertebrae != _SACRUM), spine.vertebrae, 0).astype(np.uint8)
     points = {
         i: (np.argwhere(bodies[box] == i) + [edge.start for edge in box]).T.astype(np.float32)
         for i, box in enumerate(ndimage.find_objects(bodies), start=1)
@@ -74,7 +78,9 @@ def _fit(vertebra: int, points: np.ndarray, centres: dict[int, np.ndarray]) -> V
     front /= np.linalg.norm(front)
     up, front, side = (axis.astype(np.float32) for axis in (up, front, np.cross(up, front)))
     height, depth, width = (axis @ (points - centre[:, None]) for axis in (up, front, side))
-    depth_range, width_range = np.percentile(depth, [2, 98]), np.percentile(width, [2, 98])
+    # along the body's middle: at L5 the roots of the pedicles reach far behind the back wall and to the sides
+    depth_range = np.percentile(depth[np.abs(width - np.median(width)) < _MIDDLE_MM], [2, 98])
+    width_range = np.percentile(width[np.abs(depth - depth_range.mean()) < _MIDDLE_MM], [2, 98])
     column = np.floor((depth - depth_range[0]) / 3) * 100 + np.floor((width - width_range[0]) / 3)
     upper, lower, design = [], [], []
     for key in np.unique(column):
@@ -101,12 +107,12 @@ def _fit(vertebra: int, points: np.ndarray, centres: dict[int, np.ndarray]) -> V
 def _with_discs(frames: dict[int, VertebraFrame]) -> dict[int, VertebraFrame]:
     """Measures the discs: the gap between neighbouring endplates along the lower body's axis, 1.5 to 14 mm."""
     above = {
-        i: float(np.clip(_gap(frame, frames[i - 1]), 1.5, 14)) if i - 1 in frames else 0.25 * frame.height_mm
+        i: float(np.clip(_gap(frame, frames[i - 1]), 1.5, 14)) if i - 1 in frames else _THIN_DISC * frame.height_mm
         for i, frame in frames.items()
     }
     return {
         i: VertebraFrame(
-            **vars(frame) | {"disc_above_mm": above[i], "disc_below_mm": above.get(i + 1, 0.25 * frame.height_mm)}
+            **vars(frame) | {"disc_above_mm": above[i], "disc_below_mm": above.get(i + 1, _THIN_DISC * frame.height_mm)}
         )
         for i, frame in frames.items()
     }
