@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from SpineFractureSegLib.engine.errors import UserError
@@ -19,14 +20,24 @@ DEFAULT = ""  # in the parameter node: the bundled default
 
 
 class ModelChooser:
-    """A combo box of the models at hand. ``onChosen(name)`` is called when the user chooses another one."""
+    """A combo box of the models at hand and the buttons of the user's model folder.
 
-    def __init__(self, comboBox: qt.QComboBox, onChosen: Callable[[str], None]) -> None:
-        self._comboBox = comboBox
-        self._onChosen = onChosen
+    ``onChosen(name)`` is called when the user chooses another model, ``say(sentence, isError)`` when something fails.
+    """
+
+    def __init__(self, ui, onChosen: Callable[[str], None], say: Callable[..., None]) -> None:
+        self._ui, self._comboBox = ui, ui.modelComboBox
+        self._onChosen, self._say = onChosen, say
         self._models: list[StoredModel] = []
+        self._planes: tuple[str, ...] | None = None  # of the chosen model; None: not read yet
         self._name = DEFAULT
-        comboBox.connect("activated(int)", self._onActivated)
+        self._comboBox.connect("activated(int)", self._onActivated)
+        for button, slot in (
+            (ui.importModelButton, self._onImport),
+            (ui.deleteModelButton, self._onDelete),
+            (ui.openModelFolderButton, self._onOpenFolder),
+        ):
+            button.connect("clicked(bool)", slot)
         self.refresh()
 
     @property
@@ -66,6 +77,7 @@ class ModelChooser:
         from SpineFractureSegLib.engine.model_store import list_models
 
         self._models = list_models()
+        self._planes = None
         wasBlocked = self._comboBox.blockSignals(True)
         self._comboBox.clear()
         for model in self._models:
@@ -78,6 +90,7 @@ class ModelChooser:
         self._comboBox.setCurrentIndex(index)
         self._comboBox.blockSignals(wasBlocked)
         self._comboBox.toolTip = _cardText(self.model) if self.model else self.problem
+        self._ui.deleteModelButton.enabled = self.model is not None and not self.model.bundled
 
     def planes(self) -> tuple[str, ...]:
         """The planes that the chosen model can segment; none when it cannot be used."""
@@ -85,14 +98,13 @@ class ModelChooser:
 
         if self.model is None or self.model.card is None:
             return ()
-        _card, preprocessing = read_description(self.model.path)
-        return preprocessing.planes
+        if self._planes is None:
+            _card, preprocessing = read_description(self.model.path)
+            self._planes = preprocessing.planes
+        return self._planes
 
-    def importFile(self, path: str) -> None:
-        """Checks a model file in the engine's process, copies it into the user's folder and chooses it.
-
-        Raises: UserError, when it is no model or the name is taken.
-        """
+    def _import(self, path: str) -> None:
+        """Checks a model file in the engine's process, copies it into the user's folder and chooses it."""
         from pathlib import Path
 
         from SpineFractureSegLib.scene.engine_command import runToEnd
@@ -101,11 +113,8 @@ class ModelChooser:
         self.choose(Path(path).stem)
         self._onChosen(self._name)
 
-    def deleteChosen(self) -> None:
-        """Deletes the chosen model from the user's folder.
-
-        Raises: UserError, when it is bundled or cannot be deleted.
-        """
+    def _delete(self) -> None:
+        """Deletes the chosen model from the user's folder."""
         from SpineFractureSegLib.engine.model_store import delete_model
 
         if self.model is None:
@@ -114,7 +123,7 @@ class ModelChooser:
         self.choose(DEFAULT)
         self._onChosen(self._name)
 
-    def openFolder(self) -> None:
+    def _openFolder(self) -> None:
         """Shows the user's model folder in the file manager; it is made where there is none yet."""
         from SpineFractureSegLib.engine.model_folders import user_folder
 
@@ -126,6 +135,28 @@ class ModelChooser:
                 _("The model folder {folder} cannot be made: {reason}.").format(folder=folder, reason=error.strerror)
             ) from error
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
+
+    def _onImport(self, *_args) -> None:
+        path = qt.QFileDialog.getOpenFileName(
+            slicer.util.mainWindow(), _("Import a model"), "", _("Models (*.safetensors)")
+        )
+        if path:
+            self._try(lambda: self._import(path), _("The model could not be imported."))
+
+    def _onDelete(self, *_args) -> None:
+        if slicer.util.confirmOkCancelDisplay(_("Delete the model {name} for good?").format(name=self._name)):
+            self._try(self._delete, _("The model could not be deleted."))
+
+    def _onOpenFolder(self, *_args) -> None:
+        self._try(self._openFolder, _("The model folder could not be shown."))
+
+    def _try(self, action: Callable[[], None], failure: str) -> None:
+        with slicer.util.tryWithErrorDisplay(failure, waitCursor=True):
+            try:
+                action()
+                self._say("")
+            except UserError as error:
+                self._say(str(error), isError=True)
 
     def _onActivated(self, index: int) -> None:
         name = self._comboBox.itemData(index)

@@ -40,8 +40,8 @@ class Panel(VTKObservationMixin):
         self._runningOn: str | None = None  # ID of the CT
         self._stopMessage = ""  # why the run is being cancelled
         self._shownValues = None  # output segmentation, threshold and smallest finding as last seen
-        self._models = ModelChooser(ui.modelComboBox, self._onModelChosen)
         self._progress = ProgressView(ui)
+        self._models = ModelChooser(ui, self._onModelChosen, self._progress.say)
         self._findings = FindingsView(ui)
         self._evaluation = EvaluationView(ui, logic)
         self._thresholdTimer = qt.QTimer()
@@ -51,9 +51,6 @@ class Panel(VTKObservationMixin):
         for button, slot in (
             (ui.applyButton, self._onApply),
             (ui.modelValuesButton, self._onModelValues),
-            (ui.importModelButton, self._onImportModel),
-            (ui.deleteModelButton, self._onDeleteModel),
-            (ui.openModelFolderButton, self._onOpenModelFolder),
         ):
             button.connect("clicked(bool)", slot)
         scene = slicer.mrmlScene
@@ -141,8 +138,6 @@ class Panel(VTKObservationMixin):
             ).format(plane=name)
         for button in (ui.inputsCollapsibleButton, ui.outputsCollapsibleButton, ui.advancedCollapsibleButton):
             button.enabled = not running
-        model = self._models.model
-        ui.deleteModelButton.enabled = model is not None and not model.bundled
         missing = self._missing()
         ui.applyButton.text = _("Cancel") if running else _("Apply")
         ui.applyButton.enabled = running or not missing
@@ -342,27 +337,3 @@ class Panel(VTKObservationMixin):
         if card is not None and self._parameters is not None:
             self._parameters.threshold = card.threshold
             self._parameters.minVolume = card.min_volume_mm3
-
-    def _onImportModel(self, *_args) -> None:
-        path = qt.QFileDialog.getOpenFileName(
-            slicer.util.mainWindow(), _("Import a model"), "", _("Models (*.safetensors)")
-        )
-        if path:
-            self._withModels(lambda: self._models.importFile(path), _("The model could not be imported."))
-
-    def _onDeleteModel(self, *_args) -> None:
-        name = self._models.name
-        if slicer.util.confirmOkCancelDisplay(_("Delete the model {name} for good?").format(name=name)):
-            self._withModels(self._models.deleteChosen, _("The model could not be deleted."))
-
-    def _onOpenModelFolder(self, *_args) -> None:
-        self._withModels(self._models.openFolder, _("The model folder could not be shown."))
-
-    def _withModels(self, action, failure: str) -> None:
-        with slicer.util.tryWithErrorDisplay(failure, waitCursor=True):
-            try:
-                action()
-                self._progress.say("")
-            except UserError as error:
-                self._progress.say(str(error), isError=True)
-        self._update()
