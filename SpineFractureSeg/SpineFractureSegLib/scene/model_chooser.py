@@ -60,6 +60,11 @@ class ModelChooser:
         return self.model.card if self.model else None
 
     @property
+    def modelName(self) -> str:
+        """The chosen model's own name, also of the default."""
+        return self.card.name if self.card else self._name
+
+    @property
     def problem(self) -> str | None:
         """Why the chosen model cannot be used, in one sentence."""
         if self.model is None:

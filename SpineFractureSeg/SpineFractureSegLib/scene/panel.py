@@ -17,6 +17,7 @@ from SpineFractureSegLib.scene.findings_view import FindingsView
 from SpineFractureSegLib.scene.installation import ensurePackages, missingPackages
 from SpineFractureSegLib.scene.model_chooser import ModelChooser
 from SpineFractureSegLib.scene.progress_view import ProgressView
+from SpineFractureSegLib.scene.threshold_control import ThresholdControl
 from SpineFractureSegLib.scene.volume_reader import sequenceOf
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from SpineFractureSegLib.scene.engine_job import EngineJob
     from SpineFractureSegLib.scene.parameter_node import SpineFractureSegParameterNode
-
-_THRESHOLD_DELAY_MS = 150  # the outline follows the slider when it rests that long
 
 
 class Panel(VTKObservationMixin):
@@ -39,20 +38,12 @@ class Panel(VTKObservationMixin):
         self._job: EngineJob | None = None
         self._runningOn: str | None = None  # ID of the CT
         self._stopMessage = ""  # why the run is being cancelled
-        self._shownValues = None  # output segmentation, threshold and smallest finding as last seen
         self._progress = ProgressView(ui)
         self._models = ModelChooser(ui, self._onModelChosen, self._progress.say)
         self._findings = FindingsView(ui)
         self._evaluation = EvaluationView(ui, logic)
-        self._thresholdTimer = qt.QTimer()
-        self._thresholdTimer.setSingleShot(True)
-        self._thresholdTimer.setInterval(_THRESHOLD_DELAY_MS)
-        self._thresholdTimer.connect("timeout()", self._applyThreshold)
-        for button, slot in (
-            (ui.applyButton, self._onApply),
-            (ui.modelValuesButton, self._onModelValues),
-        ):
-            button.connect("clicked(bool)", slot)
+        self._threshold = ThresholdControl(ui, logic, self._models, self._showOutput, self._progress.say)
+        ui.applyButton.connect("clicked(bool)", self._onApply)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.NodeAddedEvent, self._onNodeAdded)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
@@ -69,9 +60,7 @@ class Panel(VTKObservationMixin):
         self._parameters = parameters
         self._chooseCt()
         self._models.choose(parameters.model)
-        if parameters.valuesOfModel != self._modelName():
-            self._takeModelValues()
-        self._shownValues = self._values()
+        self._threshold.attach(parameters)
         self._guiTag = parameters.connectGui(self._ui)
         self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
         self._evaluation.attach(parameters)
@@ -82,7 +71,7 @@ class Panel(VTKObservationMixin):
         """Stops following the parameter node, because the scene closes."""
         if self._parameters is None:
             return
-        self._thresholdTimer.stop()
+        self._threshold.detach()
         self._parameters.disconnectGui(self._guiTag)
         self.removeObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
         self._parameters = None
@@ -103,19 +92,10 @@ class Panel(VTKObservationMixin):
         if parameters.model != self._models.name:  # set by a script
             self._models.choose(parameters.model)
             self._onModelChosen(parameters.model)
-        node, *values = self._values()
-        shownNode, *shownValues = self._shownValues
-        self._shownValues = (node, *values)
-        if node is not shownNode:
-            self._adoptRun(node)
+        if self._threshold.follow(isRunning=self._job is not None):
             self._showOutput()
-        elif values != shownValues and self._canFollowThreshold():
-            self._thresholdTimer.start()
         self._evaluation.refresh()
         self._update()
-
-    def _values(self) -> tuple:
-        return self._parameters.outputSegmentation, self._parameters.threshold, self._parameters.minVolume
 
     # ------------------------------------------------------------------ what can be pressed
 
@@ -250,7 +230,7 @@ class Panel(VTKObservationMixin):
         parameters = self._parameters
         if parameters is None:
             return
-        self._shownValues = (segmentationNode, parameters.threshold, parameters.minVolume)
+        self._threshold.accept(segmentationNode)
         parameters.outputSegmentation = segmentationNode
         parameters.evaluatedSegmentation = segmentationNode
         parameters.evaluatedSegmentID = "Fracture"
@@ -277,63 +257,11 @@ class Panel(VTKObservationMixin):
         if self._runningOn is not None and node is not None and node.GetID() == self._runningOn:
             self.stop(_("The CT was removed from the scene: the segmentation was cancelled."))
 
-    # ------------------------------------------------------------------ threshold
-
-    def _canFollowThreshold(self) -> bool:
-        """Whether the shown outline is the chosen model's, so that its slider may move it."""
-        record = self._logic.runRecord(self._parameters.outputSegmentation)
-        return (
-            self._job is None
-            and record is not None
-            and record.modelName == self._modelName()
-            and self._logic.canApplyThreshold(self._parameters.outputSegmentation)
-        )
-
-    def _applyThreshold(self) -> None:
-        parameters = self._parameters
-        if parameters is None or parameters.outputSegmentation is None or self._job is not None:
-            return
-        with slicer.util.tryWithErrorDisplay(_("The threshold could not be applied."), waitCursor=True):
-            try:
-                self._logic.applyThreshold(parameters.outputSegmentation, parameters.threshold, parameters.minVolume)
-                self._progress.say("")
-            except UserError as error:
-                self._progress.say(str(error), isError=True)
-        self._showOutput()
-
-    def _adoptRun(self, segmentationNode: vtkMRMLSegmentationNode | None) -> None:
-        """Another segmentation was chosen: the sliders say how it was made, and change nothing."""
-        record = self._logic.runRecord(segmentationNode) if segmentationNode else None
-        if record is None or record.modelName != self._modelName():
-            return
-        self._shownValues = (segmentationNode, record.threshold, record.minVolumeMm3)
-        self._parameters.threshold = record.threshold
-        self._parameters.minVolume = record.minVolumeMm3
-
     # ------------------------------------------------------------------ models
-
-    def _modelName(self) -> str:
-        """The chosen model's own name, also of the default."""
-        return self._models.card.name if self._models.card else self._models.name
 
     def _onModelChosen(self, name: str) -> None:
         if self._parameters is None:
             return
         self._parameters.model = name
-        self._takeModelValues()
+        self._threshold.takeModelValues()
         self._update()
-
-    def _takeModelValues(self) -> None:
-        card, parameters = self._models.card, self._parameters
-        if card is None:
-            return
-        self._shownValues = (parameters.outputSegmentation, card.threshold, card.min_volume_mm3)
-        parameters.threshold = card.threshold
-        parameters.minVolume = card.min_volume_mm3
-        parameters.valuesOfModel = self._modelName()
-
-    def _onModelValues(self, *_args) -> None:
-        card = self._models.card
-        if card is not None and self._parameters is not None:
-            self._parameters.threshold = card.threshold
-            self._parameters.minVolume = card.min_volume_mm3
