@@ -11,7 +11,7 @@ SAMPLE := SpineFractureSeg/Resources/SampleData/verse014_L3_simulated_wedge
 # What the tests of the scene need exists for this Python alone.
 SCENE_PYTHON := 3.11
 
-.PHONY: demo test test-engine test-scene test-packaging lint clean
+.PHONY: demo test test-engine test-scene test-packaging screenshot lint clean
 
 demo: .venv/installed
 	mkdir -p demo-output
@@ -35,6 +35,10 @@ test-scene: .venv/installed-test
 
 test-packaging: .venv/installed-test
 	$(BIN)/python -m pytest Testing/Packaging
+
+# Resources/Screenshots/panel.png, from a real run on the sample CT.
+screenshot: .venv/installed-test
+	$(BIN)/python Testing/Screenshot/make_screenshot.py
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
