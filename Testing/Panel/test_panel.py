@@ -34,6 +34,14 @@ class ChoicesTest(PanelTestCase):
         self.waitUntil(lambda: self.parameters.inputVolume is not None)
         self.assertIs(self.ui.inputVolumeSelector.currentNode(), ct)
 
+    def test_a_volume_that_DICOM_calls_MR_is_not_taken_for_the_CT_whatever_its_values(self):
+        mr = self.makeVolume(ctValues(), name="MR")
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        hierarchy.SetItemAttribute(hierarchy.GetItemByDataNode(mr), "DICOM.Modality", "MR")
+        ct = self.makeVolume(ctValues(), name="CT")
+        self.waitUntil(lambda: self.parameters.inputVolume is not None)
+        self.assertIs(self.parameters.inputVolume, ct)
+
     def test_a_choice_of_the_user_is_not_overruled_by_a_volume_that_arrives_later(self):
         mr = self.addCt("MR", np.full(SHAPE, 100, np.int16))
         self.ui.inputVolumeSelector.setCurrentNode(mr)
