@@ -18,7 +18,7 @@ VERTEBRA_PROBABILITY = 0.5
 MIN_COMPONENT_MM3 = 3000.0  # a lumbar body is about 40 cm3, a cervical one 4
 MIN_SPINE_MM3 = 1000.0  # of all vertebrae in the final answer
 MIN_SPINE_SHARE = 0.005  # of the volume, where that is less
-MAX_ASIDE_MM = 60.0  # from the middle of all finds; in nine CTs vertebrae lay within 21 mm, other bones beyond 73 mm
+MAX_ASIDE_MM = 60.0  # from the middle of all finds; in eight CTs vertebrae lay within 20 mm, hips, shoulders beyond 73
 MARGIN_MM = (24.0, 24.0, 16.0)  # z, y, x; windows then see what surrounds the spine
 SMALL_VOLUME_WINDOWS = 128  # a volume with fewer is run as a whole: the first pass would not pay
 
