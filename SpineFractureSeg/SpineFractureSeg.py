@@ -169,15 +169,7 @@ class SpineFractureSegLogic(ScriptedLoadableModuleLogic):
         from SpineFractureSegLib.scene.engine_job import SegmentationSettings
         from SpineFractureSegLib.scene.segmentation_run import SegmentationRun
 
-        settings = SegmentationSettings(
-            model=None if model is None else str(model),
-            device=device,
-            planes=None if planes is None else tuple(planes),
-            threshold=threshold,
-            minVolumeMm3=minVolumeMm3,
-            batchSize=batchSize,
-            vertebrae=vertebrae,
-        )
+        settings = SegmentationSettings(model, device, planes, threshold, minVolumeMm3, batchSize, vertebrae)
         run = SegmentationRun(volumeNode, segmentationNode, settings, probability, allowSequenceFrame)
         return self._write(run, run.job.run(onProgress, onLog))
 
@@ -208,15 +200,7 @@ class SpineFractureSegLogic(ScriptedLoadableModuleLogic):
         from SpineFractureSegLib.scene.engine_job import SegmentationSettings
         from SpineFractureSegLib.scene.segmentation_run import SegmentationRun
 
-        settings = SegmentationSettings(
-            model=None if model is None else str(model),
-            device=device,
-            planes=None if planes is None else tuple(planes),
-            threshold=threshold,
-            minVolumeMm3=minVolumeMm3,
-            batchSize=batchSize,
-            vertebrae=vertebrae,
-        )
+        settings = SegmentationSettings(model, device, planes, threshold, minVolumeMm3, batchSize, vertebrae)
         run = SegmentationRun(volumeNode, segmentationNode, settings, probability, allowSequenceFrame)
 
         def finish(result, error) -> None:

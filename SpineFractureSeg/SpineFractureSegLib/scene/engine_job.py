@@ -6,7 +6,7 @@ removed. Whatever ends it on the way, the process with all its descendants is go
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from SpineFractureSegLib.scene.engine_process import commandLine, endTree, envir
 from SpineFractureSegLib.scene.job_folder import EngineResult, JobFolder
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from subprocess import Popen
 
     import SimpleITK as sitk
@@ -34,9 +35,9 @@ FinishedCallback = Callable[[EngineResult | None, Exception | None], None]
 class SegmentationSettings:
     """How to segment; None leaves the choice to the model or the device."""
 
-    model: str | None = None  # name or path; None: the bundled default
+    model: str | Path | None = None  # name or path; None: the bundled default
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:N" or "mps"
-    planes: tuple[str, ...] | None = None  # some of the model's
+    planes: Sequence[str] | None = None  # some of the model's
     threshold: float | None = None  # probability in (0, 1) from which a voxel is fractured
     minVolumeMm3: float | None = None  # smaller findings are dropped
     batchSize: int | None = None  # slices at once
