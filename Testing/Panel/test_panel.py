@@ -448,6 +448,16 @@ class EvaluationTest(PanelTestCase):
         self.assertEqual(self.ui.scoresTableWidget.rowCount, 0)
         self.assertFalse(self.ui.saveScoresButton.enabled)
 
+    def test_scores_of_an_earlier_outline_do_not_stay(self):
+        self.compare()
+        self.ui.thresholdSlider.value = 0.3
+        self.waitUntil(lambda: self.ui.diceLabel.text == "Dice \u2013", 10)
+        self.compare()
+        self.assertNotEqual(self.ui.diceLabel.text, "Dice \u2013")
+        self.run_()
+        self.assertEqual(self.ui.diceLabel.text, "Dice \u2013")
+        self.assertFalse(self.ui.saveScoresButton.enabled)
+
     def test_an_empty_reference_is_said(self):
         self.choose("empty")
         self.ui.evaluateButton.click()

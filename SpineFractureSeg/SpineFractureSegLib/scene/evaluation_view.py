@@ -77,6 +77,10 @@ class EvaluationView:
             self._updating = False
         self._enable()
 
+    def outdate(self) -> None:
+        """A segment has changed: scores of what it was must not stay."""
+        self._clear()
+
     def _onNodeChosen(self, selector) -> None:
         """The first segment is taken, until the user chooses another."""
         segmentIDs = selector.currentNode().GetSegmentation().GetSegmentIDs() if selector.currentNode() else ()

@@ -237,7 +237,8 @@ class Panel(VTKObservationMixin):
         self._showOutput()
 
     def _showOutput(self) -> None:
-        """Findings and 3D button of the chosen segmentation."""
+        """Findings and 3D button of the chosen segmentation; scores of an earlier outline go."""
+        self._evaluation.outdate()
         node = self._parameters.outputSegmentation
         self._ui.show3DButton.setSegmentationNode(node)
         self._findings.show(self._logic.findingsTable(node) if node else None)
