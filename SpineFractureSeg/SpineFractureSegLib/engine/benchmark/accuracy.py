@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from SpineFractureSegLib.engine.case import Case
+from SpineFractureSegLib.engine.case_spacing import at_spacing, volume_at
 from SpineFractureSegLib.engine.metrics import bootstrap_interval, dice_from_counts, iou_from_counts, roc_auc
 from SpineFractureSegLib.engine.model_file import Model
 from SpineFractureSegLib.engine.pipeline import segment_array
@@ -73,9 +74,14 @@ class CaseScore:
 def score_case(
     case: Case, model: Model, device: str = "auto", should_stop: StopQuery = never_stop
 ) -> tuple[CaseScore, np.ndarray]:
-    """Segments one case and compares. Returns the scores and the probability of fracture (Z, Y, X)."""
-    volumes, _ = segment_array(case.hu, model, device=device, should_stop=should_stop)
-    return compare(case, volumes["fracture"], model.card.threshold, model.card.min_volume_mm3), volumes["fracture"]
+    """Segments one case at the model's spacing and compares at the case's own.
+
+    Returns: the scores and the probability of fracture (Z, Y, X) on the case's grid.
+    """
+    spacing = model.preprocessing.spacing_mm
+    volumes, _ = segment_array(at_spacing(case, spacing).hu, model, device=device, should_stop=should_stop)
+    probability = volume_at(volumes["fracture"], spacing, case.spacing_mm, case.hu.shape)
+    return compare(case, probability, model.card.threshold, model.card.min_volume_mm3), probability
 
 
 def compare(case: Case, probability: np.ndarray, threshold: float, min_volume_mm3: float) -> CaseScore:

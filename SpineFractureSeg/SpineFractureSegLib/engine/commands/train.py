@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the run's folder")
     parser.add_argument("--preset", choices=("bundled", "paper"), default="bundled")
     parser.add_argument("--width", type=int, help="base width of the network (default: 16 bundled, 64 paper)")
+    parser.add_argument(
+        "--start-from", metavar="MODEL", help="model file of the same network whose weights are the first ones"
+    )
     parser.add_argument("--minutes", type=float, help="time budget (default: 90 bundled, none paper)")
     parser.add_argument("--max-epochs", type=int, help="end after so many epochs")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
@@ -61,24 +64,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from SpineFractureSegLib.engine.case import load_case
+    from SpineFractureSegLib.engine.case_spacing import at_spacing
+    from SpineFractureSegLib.engine.model_file import load_model
     from SpineFractureSegLib.engine.training.trainer import train
 
     on_progress = progress_to(sys.stderr, arguments.progress)
     spines = _spines(arguments)
     real = _real_cases(arguments, spines)
-    paths = _simulate(arguments, on_progress) if spines else {"train": [], "validation": []}
+    parent = load_model(arguments.start_from) if arguments.start_from else None
+    preset = _preset(arguments)
+    spacing = preset.preprocessing.spacing_mm
+    paths = _simulate(arguments, spacing, on_progress) if spines else {"train": [], "validation": []}
     for part, files in real.items():
         paths[part] = paths[part] + [file.path for file in files]
-    preset = _preset(arguments)
     result = train(
         preset.training,
         preset.network,
         preset.preprocessing,
-        map(load_case, paths["train"]),
-        map(load_case, paths["validation"]),
+        (at_spacing(load_case(path), spacing) for path in paths["train"]),
+        (at_spacing(load_case(path), spacing) for path in paths["validation"]),
         arguments.output,
         device=arguments.device,
-        card=_card(arguments, spines, [*real["train"], *real["validation"]]),
+        card=_card(arguments, spines, [*real["train"], *real["validation"]], parent),
+        start_from=parent.network if parent else None,
         on_progress=on_progress,
     )
     print(
@@ -88,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _simulate(arguments: argparse.Namespace, on_progress: ProgressCallback) -> dict[str, list[Path]]:
+def _simulate(arguments: argparse.Namespace, spacing_mm: float, on_progress: ProgressCallback) -> dict[str, list[Path]]:
     """Part -> case files: simulated ones, and the library's real CTs without fracture."""
     from SpineFractureSegLib.engine.simulator.generate import generate_cases
 
@@ -103,6 +111,7 @@ def _simulate(arguments: argparse.Namespace, on_progress: ProgressCallback) -> d
             count,
             Path(arguments.output) / "cases" / split,
             seed=seed,
+            spacing_mm=spacing_mm,
             processes=arguments.processes,
             on_progress=on_progress,
         )
@@ -168,7 +177,7 @@ def _preset(arguments: argparse.Namespace):
     return presets.Preset(training, network, preset.preprocessing)
 
 
-def _card(arguments: argparse.Namespace, spines: list, real: list):
+def _card(arguments: argparse.Namespace, spines: list, real: list, parent):
     from SpineFractureSegLib.engine.data.case_folder import sources
     from SpineFractureSegLib.engine.model_file import ModelCard
 
@@ -189,4 +198,5 @@ def _card(arguments: argparse.Namespace, spines: list, real: list):
         label_meaning=arguments.label_meaning or " ".join(meanings),
         training_data=(*(f"{spine.source} ({spine.split}), {spine.licence}" for spine in used), *sources(real)),
         licence="; ".join(licences),
+        parent=f"{parent.card.name} {parent.card.version}" if parent else None,
     )

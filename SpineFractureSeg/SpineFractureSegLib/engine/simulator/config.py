@@ -17,6 +17,7 @@ class SimulationConfig:
     # fractures
     fracture_count: tuple[float, ...] = (0.2, 0.5, 0.3)  # probability of 0, 1, 2 new fractures
     twins: float = 0.4  # probability that a case in a real CT is followed by the same case without its fractures
+    resynthesized: float = 0.2  # probability that a CT gives its anatomy alone, with Hounsfield units synthesized
     types: tuple[str, ...] = ("wedge", "lateral", "biconcave", "crush", "burst", "split", "chance")
     type_weights: tuple[float, ...] = (0.32, 0.08, 0.22, 0.16, 0.13, 0.04, 0.05)
     height_loss: Range = (0.2, 0.6)  # largest of anterior, middle and posterior loss, as a share of the intact height
@@ -70,6 +71,7 @@ class SimulationConfig:
 
 # Cases for the accuracy benchmark: scanners, and fracture types and patterns, that training never draws.
 HELD_OUT = SimulationConfig(
+    resynthesized=0.0,
     types=(*SimulationConfig.types, "pincer"),
     type_weights=(*SimulationConfig.type_weights, 0.06),
     lateral_tilt=0.5,

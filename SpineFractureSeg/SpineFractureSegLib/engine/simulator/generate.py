@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from SpineFractureSegLib.engine.case import Case, save_case
+from SpineFractureSegLib.engine.case_spacing import at_spacing
 from SpineFractureSegLib.engine.progress import ProgressCallback, StopQuery, never_stop, no_progress, raise_if_stopped
 from SpineFractureSegLib.engine.simulator.config import SimulationConfig
 from SpineFractureSegLib.engine.simulator.plan import candidates_of
@@ -17,6 +18,7 @@ from SpineFractureSegLib.engine.simulator.vertebra_frame import frames_of
 
 # A spine with a real CT is drawn more often than one whose Hounsfield units are synthesized: it is closer to the job.
 _REAL_CT_WEIGHT = 2.5
+_WITH_ARCHES = 1.3  # a label map of whole vertebrae has at least this many times the voxels of their bodies
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ def generate_cases(
     *,
     seed: int = 0,
     config: SimulationConfig = SimulationConfig(),  # noqa: B008
+    spacing_mm: float = 1.0,
     processes: int = 1,
     on_progress: ProgressCallback = no_progress,
     should_stop: StopQuery = never_stop,
@@ -45,7 +48,8 @@ def generate_cases(
 
     Every labelled real CT is drawn before any is drawn again, and ``config.twins`` of its cases are followed by the
     same case without the fractures, so that neither the scanner nor the patient tells whether there is one.
-    Cases that are there already are kept, so an interrupted call goes on where it was stopped.
+    They are simulated at 1 mm and stored at ``spacing_mm``. Cases that are there already are kept, so an interrupted
+    call goes on where it was stopped.
 
     Raises: FileNotFoundError, when the library holds no spine of the split; Cancelled.
     """
@@ -57,10 +61,9 @@ def generate_cases(
         if spine.hu is not None:
             negatives.append(output / f"real-{name}.npz")
             if not negatives[-1].exists():
-                save_case(negatives[-1], real_negative(spine))
+                save_case(negatives[-1], at_spacing(real_negative(spine), spacing_mm))
     jobs = [
-        replace(job, path=output / f"simulated-{job.seed:06d}-{job.spine}{'' if job.fractured else '-intact'}.npz")
-        for job in _jobs(spines, count, seed, config)
+        replace(job, path=output / job.file_name, spacing_mm=spacing_mm) for job in _jobs(spines, count, seed, config)
     ]
     missing = [job for job in jobs if not job.path.exists()]
     done = count - len(missing)
@@ -83,7 +86,14 @@ class _Job:
     seed: int
     fractured: bool
     config: SimulationConfig
+    anatomy_alone: bool = False  # with synthesized Hounsfield units, although there is a CT
+    spacing_mm: float = 1.0
     path: Path = Path()
+
+    @property
+    def file_name(self) -> str:
+        what = "-synthesized" if self.anatomy_alone else "" if self.fractured else "-intact"
+        return f"simulated-{self.seed:06d}-{self.spine}{what}.npz"
 
 
 def _jobs(spines: dict[str, Spine], count: int, seed: int, config: SimulationConfig) -> list[_Job]:
@@ -99,6 +109,9 @@ def _jobs(spines: dict[str, Spine], count: int, seed: int, config: SimulationCon
     while len(jobs) < count:
         name = first.pop(0) if first else str(rng.choice(labelled, p=weight / weight.sum()))
         number = seed + len(jobs)
+        if _can_be_synthesized(spines[name]) and config.resynthesized and rng.random() < config.resynthesized:
+            jobs.append(_Job(name, number, True, config, anatomy_alone=True))
+            continue
         twins = spines[name].hu is not None and rng.random() < config.twins
         jobs.append(_Job(name, number, True, _with_fracture(config) if twins else config))
         if twins:
@@ -110,6 +123,11 @@ def _with_fracture(config: SimulationConfig) -> SimulationConfig:
     """The same without cases that have no fracture: their twins would be the same case again."""
     some = np.array((0.0, *config.fracture_count[1:]))
     return replace(config, fracture_count=tuple(some / some.sum())) if some.any() else config
+
+
+def _can_be_synthesized(spine: Spine) -> bool:
+    """Whether a CT's labels hold arches and processes; without them a synthesized one would have none."""
+    return spine.hu is not None and np.count_nonzero(spine.vertebrae) > _WITH_ARCHES * np.count_nonzero(spine.bodies)
 
 
 def real_negative(spine: Spine) -> Case:
@@ -138,4 +156,6 @@ def _load(spines: dict[str, Spine], seed: int) -> None:
 
 
 def _simulate(job: _Job) -> None:
-    save_case(job.path, simulate_case(_spines[job.spine], job.seed, job.config, job.fractured))
+    spine = _spines[job.spine]
+    spine = replace(spine, hu=None, slice_step_mm=1.0) if job.anatomy_alone else spine
+    save_case(job.path, at_spacing(simulate_case(spine, job.seed, job.config, job.fractured), job.spacing_mm))

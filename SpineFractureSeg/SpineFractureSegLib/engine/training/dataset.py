@@ -227,16 +227,19 @@ class SliceDataset(Dataset):
 
 
 class EpochSampler(Sampler):
-    """The (epoch, index) pairs of one epoch, from ``start`` on when an epoch is resumed in its middle."""
+    """The (epoch, index) pairs of one epoch: from ``start`` on, every ``step``-th.
 
-    def __init__(self, epoch: int, slices: int, start: int = 0) -> None:
-        self.epoch, self.slices, self.start = epoch, slices, start
+    An epoch that is resumed in its middle starts there; one of several processes takes its part of every batch.
+    """
+
+    def __init__(self, epoch: int, slices: int, start: int = 0, step: int = 1) -> None:
+        self.epoch, self.indices = epoch, range(start, slices, step)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((self.epoch, index) for index in range(self.start, self.slices))
+        return ((self.epoch, index) for index in self.indices)
 
     def __len__(self) -> int:
-        return self.slices - self.start
+        return len(self.indices)
 
 
 def _pools(simulated: list, scanned: list, scanned_share: float | None) -> list[_Pool]:

@@ -36,7 +36,7 @@ def bundled_cpu(max_minutes: float = 90.0, width: int = 16) -> Preset:
     return Preset(
         TrainingConfig(
             weight_decay=1e-4,
-            ema_decay=0.99,
+            ema_decay=0.995,
             max_epochs=1000,  # the time budget ends the run
             slices_per_epoch=6000,
             max_minutes=max_minutes,
@@ -50,5 +50,6 @@ def bundled_cpu(max_minutes: float = 90.0, width: int = 16) -> Preset:
             decoder_skips=True,
             attention_pooling=16,  # a third faster to train on a CPU than 8
         ),
-        Preprocessing(context_mm=context_mm, window_size=(160, 128)),
+        # a grid of 1.5 mm takes a third of the time of 1 mm per window of the same size in mm
+        Preprocessing(spacing_mm=1.5, context_mm=context_mm, window_size=(128, 96)),
     )

@@ -26,7 +26,9 @@ from SpineFractureSegLib.engine.training.dataset import EpochSampler, Kind, Samp
 from SpineFractureSegLib.engine.training.losses import training_loss
 from SpineFractureSegLib.engine.training.run_folder import RunFolder
 from SpineFractureSegLib.engine.training.schedule import Plateau, cosine_factor
+from SpineFractureSegLib.engine.training.team import Team, own_device
 from SpineFractureSegLib.engine.training.validation import (
+    ScoredCase,
     ValidationScores,
     choose_min_volume,
     score_cases,
@@ -85,6 +87,9 @@ def train(
     A resumed run computes what the uninterrupted one would have (on the CPU bit for bit), unless a time budget rules
     its learning rate. No random state needs keeping: samples depend on seed, epoch and index alone.
 
+    Started by ``torchrun``, several processes (on one machine or more, all of which see the run's folder) share every
+    batch: same samples, same steps, up to the normalization layers, which see each process' part.
+
     Args:
         config, network_config, preprocessing: see there; ``presets`` has combinations of them.
         train_cases: read once; pass a generator (``map(load_case, paths)``) to hold each in memory only once.
@@ -138,10 +143,14 @@ class _Run:
                 f"{len(preprocessing.context_mm)}"
             )
         self.config, self.network_config, self.preprocessing = config, network_config, preprocessing
-        self.on_progress, self.should_stop = on_progress, should_stop
         card = card or ModelCard(name=folder.name or "trained")
         self.folder = RunFolder(folder, config, network_config, preprocessing, card)
-        self.device, _ = choose_device(device)
+        self.device, _ = choose_device(own_device(device))
+        self.team = Team(self.device)
+        self.on_progress = on_progress if self.team.is_lead else no_progress
+        self.should_stop = should_stop
+        if config.batch_size % self.team.size:
+            raise UserError(f"A batch of {config.batch_size} slices cannot be shared by {self.team.size} processes.")
         self.dtype = _training_precision(config.precision, self.device)
         self.steps_per_epoch = max(config.slices_per_epoch // config.batch_size, 1)
         self.state = _State()
@@ -171,7 +180,8 @@ class _Run:
         )
         if checkpoint := self.folder.load_last():
             self._restore(checkpoint)
-        self.log = EpochLog(self.folder.path / "log.csv", LOG_COLUMNS, self.state.epoch)
+        if self.team.is_lead:
+            self.log = EpochLog(self.folder.path / "log.csv", LOG_COLUMNS, self.state.epoch)
         self.dataset = SliceDataset(train_cases, self.preprocessing, config.balance, config.augmentation, config.seed)
         self.validation_cases = list(validation_cases)
         if not self.validation_cases:
@@ -184,11 +194,13 @@ class _Run:
     def _loader(self, epoch: int, first_step: int) -> DataLoader:
         config = self.config
         size = config.batch_size
-        sampler = EpochSampler(epoch, self.steps_per_epoch * size, first_step * size)
+        sampler = EpochSampler(
+            epoch, self.steps_per_epoch * size, first_step * size + self.team.rank, self.team.size
+        )
         fork = config.workers > 0 and sys.platform == "linux"  # shares the cases in memory instead of copying them
         return DataLoader(
             self.dataset,
-            batch_size=size,
+            batch_size=size // self.team.size,
             sampler=sampler,
             num_workers=config.workers,
             multiprocessing_context=multiprocessing.get_context("fork") if fork else None,
@@ -203,21 +215,22 @@ class _Run:
         if state.step_in_epoch >= self.steps_per_epoch:
             return  # resumed between the last step and the validation
         self.network.train()
-        clock = saved = time.monotonic()
+        clock, saved = time.monotonic(), state.seconds
         for batch in self._loader(state.epoch, state.step_in_epoch):
             self._step(Sample(*(part.to(self.device, non_blocking=True) for part in batch)))
             state.step_in_epoch += 1
             state.step += 1
             now = time.monotonic()
-            state.seconds += now - clock
-            state.epoch_seconds += now - clock
+            spent, stop = self.team.from_lead((now - clock, self.should_stop()))
+            state.seconds += spent
+            state.epoch_seconds += spent
             clock = now
-            if self.should_stop():
+            if stop:
                 self._save()
                 raise Cancelled(f"Stopped on request; {self.folder.path} can be resumed.")
-            if now - saved > 60 * self.config.checkpoint_minutes:
+            if state.seconds - saved > 60 * self.config.checkpoint_minutes:
                 self._save()
-                saved = now
+                saved = state.seconds
             self.on_progress(state.step_in_epoch, self.steps_per_epoch, f"epoch {state.epoch + 1}")
             if self._time_is_over():
                 break
@@ -246,6 +259,7 @@ class _Run:
         )
         self.optimizer.zero_grad(set_to_none=True)
         terms.total.mean().backward()
+        self.team.average_gradients(self.network)
         if config.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
         self.optimizer.step()
@@ -284,15 +298,17 @@ class _Run:
     def validate_epoch(self) -> None:
         config, state = self.config, self.state
         start = time.monotonic()
-        scores = validation_scores(
-            self._score(self._evaluated(), config.validation_slice_step, config.validation_negative_slice_step)
-        )
+        self.team.average_statistics(self._evaluated())
+        scored = self._score(self._evaluated(), config.validation_slice_step, config.validation_negative_slice_step)
+        scores = self.team.from_lead(validation_scores(scored) if self.team.is_lead else None)
         rate = self._learning_rate()
-        state.seconds += time.monotonic() - start
+        state.seconds += self.team.from_lead(time.monotonic() - start)
         better = state.plateau.observe(state.epoch, scores.dice_pooled, config.plateau_epochs, config.plateau_factor)
-        if better:
-            self.folder.save_best(self._evaluated(), state.epoch, scores)
-        self.log.append(self._log_row(scores, rate))
+        row = self._log_row(scores, rate)
+        if self.team.is_lead:
+            if better:
+                self.folder.save_best(self._evaluated(), state.epoch, scores)
+            self.log.append(row)
         state.epoch += 1
         state.step_in_epoch, state.epoch_seconds = 0, 0.0
         self.loss_sums.zero_()
@@ -301,15 +317,21 @@ class _Run:
     def _evaluated(self) -> FractureNetwork:
         return self.average if self.average is not None else self.network
 
-    def _score(self, network: FractureNetwork, step: int, negative_step: int) -> list:
+    def _score(self, network: FractureNetwork, step: int, negative_step: int) -> list[ScoredCase]:
+        """The validation cases, scored by all processes; the lead gets them, the others nothing."""
         placement = Placement(self.device, self.dtype, self.config.batch_size)
         outputs = len(self.network_config.outputs)
         predictor = SlicePredictor(network, outputs, self.preprocessing, placement, should_stop=self.should_stop)
-        return score_cases(predictor, self.validation_cases, step, negative_step, self.on_progress)
+        own = self.validation_cases[self.team.rank :: self.team.size]
+        scored = score_cases(predictor, own, step, negative_step, self.on_progress)
+        # cases are large and known to the lead: only what was found is sent
+        found = self.team.gathered([(item.case.name, dataclasses.replace(item, case=None)) for item in scored])
+        cases = {case.name: case for case in self.validation_cases}
+        return [dataclasses.replace(item, case=cases[name]) for name, item in found]
 
     def _log_row(self, scores: ValidationScores, learning_rate: float) -> dict[str, Any]:
         state = self.state
-        count, total, fracture, vertebra, refined, with_vertebrae = self.loss_sums.cpu().T
+        count, total, fracture, vertebra, refined, with_vertebrae = self.team.sum(self.loss_sums).cpu().T
         by_kind = (fracture / count).tolist()  # nan where there was no such slice
         return {
             "epoch": state.epoch,
@@ -331,15 +353,18 @@ class _Run:
         }
 
     def _save(self) -> None:
-        if not torch.isfinite(self.loss_sums).all():
+        loss_sums = self.team.sum(self.loss_sums)
+        if not torch.isfinite(loss_sums).all():
             raise UserError("The loss is no longer a number; train with a lower learning rate or in float32.")
+        if not self.team.is_lead:
+            return
         self.folder.save_last(
             {
                 "state": dataclasses.asdict(self.state),
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict() if self.average is not None else None,
                 "optimizer": self.optimizer.state_dict(),
-                "loss_sums": self.loss_sums,
+                "loss_sums": loss_sums,
             }
         )
 
@@ -350,7 +375,8 @@ class _Run:
         if self.average is not None:
             self.average.load_state_dict(checkpoint["average"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
-        self.loss_sums = checkpoint["loss_sums"].to(self._sum_device)
+        if self.team.is_lead:
+            self.loss_sums = checkpoint["loss_sums"].to(self._sum_device)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -371,9 +397,12 @@ class _Run:
         network = self._place(FractureNetwork(self.network_config))
         network.load_state_dict(best["network"])
         scored = self._score(network, 1, 2)
-        scores = validation_scores(scored)
-        scores = dataclasses.replace(scores, min_volume_mm3=choose_min_volume(scored, scores.threshold))
-        path = self.folder.save_model(network, scores)
+        scores, path = None, None
+        if self.team.is_lead:
+            scores = validation_scores(scored)
+            scores = dataclasses.replace(scores, min_volume_mm3=choose_min_volume(scored, scores.threshold))
+            path = self.folder.save_model(network, scores)
+        scores, path = self.team.from_lead((scores, path))
         state = self.state
         return TrainingResult(path, scores, best["epoch"], state.epoch, state.seconds / 60, ended_by)
 
