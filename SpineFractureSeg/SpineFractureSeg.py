@@ -22,7 +22,12 @@ from slicer.util import VTKObservationMixin
 if TYPE_CHECKING:
     from SpineFractureSegLib.engine.findings import Finding
     from SpineFractureSegLib.engine.metrics import Scores
+    from SpineFractureSegLib.engine.vertebrae.vertebra import Vertebra
     from SpineFractureSegLib.scene.engine_job import EngineJob, EngineProgress
+    from SpineFractureSegLib.scene.finetune_case import FinetuneCase
+    from SpineFractureSegLib.scene.finetune_folder import FinetuneFolder
+    from SpineFractureSegLib.scene.finetune_result import FinetuneResult
+    from SpineFractureSegLib.scene.finetune_run import FinetuneRun
     from SpineFractureSegLib.scene.run_record import RunRecord
     from SpineFractureSegLib.scene.segmentation_run import SegmentationRun
 
@@ -258,6 +263,46 @@ class SpineFractureSegLogic(ScriptedLoadableModuleLogic):
 
         return segmentationNode.GetNodeReference(FINDINGS_ROLE)
 
+    def spineTable(self, segmentationNode: vtkMRMLSegmentationNode) -> vtkMRMLTableNode | None:
+        """The table of the vertebrae of the node's last run, from the top down; None where the model knows none."""
+        from SpineFractureSegLib.scene.spine_table import SPINE_ROLE
+
+        return segmentationNode.GetNodeReference(SPINE_ROLE)
+
+    def vertebrae(self, segmentationNode: vtkMRMLSegmentationNode) -> list[Vertebra]:
+        """The same as objects: fracture probability, heights, Genant grade, level and more of each."""
+        from SpineFractureSegLib.scene.spine_table import readSpine
+
+        return readSpine(self.spineTable(segmentationNode))
+
+    def nameVertebra(self, segmentationNode: vtkMRMLSegmentationNode, number: int, level: str) -> None:
+        """Names the vertebra of this number, and the others by counting from it.
+
+        :param level: "C1" to "L5" or "S1"; empty: all are numbered from the top again.
+        :raises UserError: when there is no such vertebra or level.
+        """
+        from SpineFractureSegLib.scene.spine_table import nameVertebra
+
+        nameVertebra(segmentationNode, number, level)
+
+    def saveSpineTable(self, segmentationNode: vtkMRMLSegmentationNode, path: str | Path) -> None:
+        """Writes one row per vertebra as CSV.
+
+        :raises UserError: when there are none, or the file cannot be written.
+        """
+        from SpineFractureSegLib.scene.spine_table_export import saveSpineTable
+
+        saveSpineTable(segmentationNode, path)
+
+    def saveSpineReport(self, segmentationNode: vtkMRMLSegmentationNode, path: str | Path) -> None:
+        """Writes vertebrae, findings and pictures as one HTML file.
+
+        :raises UserError: when the segmentation is of no run, or the file cannot be written.
+        """
+        from SpineFractureSegLib.scene.spine_table_export import saveSpineReport
+
+        saveSpineReport(segmentationNode, path)
+
     def scoresTable(self, segmentationNode: vtkMRMLSegmentationNode) -> vtkMRMLTableNode | None:
         """The table of the last ``evaluate`` of this segmentation."""
         from SpineFractureSegLib.scene.result_tables import SCORES_ROLE
@@ -270,11 +315,98 @@ class SpineFractureSegLogic(ScriptedLoadableModuleLogic):
 
         return readRecord(segmentationNode)
 
+    def finetune(
+        self,
+        cases: Sequence[FinetuneCase] | str | Path,
+        onProgress: Callable[[EngineProgress], None] | None = None,
+        onLog: Callable[[str], None] | None = None,
+        **settings,
+    ) -> FinetuneResult:
+        """Makes a new model that has learned from these cases, and compares it with the one before; waits for it.
+
+        Example::
+
+            cases = [logic.finetuneCase(volumeNode, referenceNode, "segment id") for volumeNode, referenceNode in pairs]
+            result = logic.finetune(cases, name="clinic-2026", minutes=15)
+            print(result.verdict)
+
+        :param cases: from ``finetuneCase``, of at least two patients, or a folder of pairs of CT and outline.
+        :param settings: fields of ``scene.finetune_run.FinetuneSettings``: name (needed), parent, labelMeaning,
+            wholeBodies, minutes, epochs, learningRate, mix, seed, device.
+        :return: scores before and after on the held-out cases, and the new model; one that is not worse is in the list
+            of models, too. ``result.folder.remove()`` removes the run's copies of the CTs.
+        :raises UserError: in one sentence, what is wrong and what to do.
+        """
+        return self._finetuneRun(cases, settings).run(onProgress, onLog)
+
+    def startFinetuning(
+        self,
+        cases: Sequence[FinetuneCase] | str | Path,
+        onProgress: Callable[[EngineProgress], None] | None = None,
+        onLog: Callable[[str], None] | None = None,
+        onFinished: Callable[[FinetuneResult | None, Exception | None], None] | None = None,
+        **settings,
+    ) -> FinetuneRun:
+        """As ``finetune``, in the background: returns at once, Slicer stays responsive.
+
+        :param onFinished: called once, with the result and None, or with None and the error.
+        :return: the run: ``cancel()`` ends it at once, ``folder.pause(True)`` lets it wait, ``folder.stop()`` ends it
+            with the best model so far.
+        :raises UserError: when the cases or settings cannot be used.
+        """
+        run = self._finetuneRun(cases, settings)
+        run.start(onProgress, onLog, onFinished)
+        return run
+
+    def resumeFinetuning(
+        self,
+        folder: FinetuneFolder,
+        onProgress: Callable[[EngineProgress], None] | None = None,
+        onLog: Callable[[str], None] | None = None,
+        onFinished: Callable[[FinetuneResult | None, Exception | None], None] | None = None,
+    ) -> FinetuneRun:
+        """Goes on with a run that was cut off, in the background.
+
+        :param folder: one of ``scene.finetune_folder.openRuns()``.
+        """
+        from SpineFractureSegLib.scene.finetune_run import FinetuneRun
+
+        run = FinetuneRun.resumed(folder)
+        run.start(onProgress, onLog, onFinished)
+        return run
+
+    def finetuneCase(
+        self,
+        volumeNode: vtkMRMLScalarVolumeNode,
+        segmentationNode: vtkMRMLSegmentationNode,
+        segmentID: str,
+        patient: str = "",
+        role: str = "auto",
+    ) -> FinetuneCase:
+        """A CT and the segment that outlines its fractures, for ``finetune``.
+
+        :param patient: cases of one patient are learned from or held out together; empty: as DICOM says, else the CT's
+            own name.
+        :param role: "train", "validation" (held out), or "auto".
+        """
+        from SpineFractureSegLib.scene.finetune_case import sceneCase
+
+        return sceneCase(volumeNode, segmentationNode, segmentID, patient, role)
+
     def forget(self) -> None:
         """Frees the kept results of segmentations that are no longer in the scene."""
         nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
         alive = {record.id for node in nodes if (record := self.runRecord(node)) is not None}
         self._kept = {run: kept for run, kept in self._kept.items() if run in alive}
+
+    @staticmethod
+    def _finetuneRun(cases: Sequence[FinetuneCase] | str | Path, settings: dict) -> FinetuneRun:
+        from SpineFractureSegLib.scene.finetune_run import FinetuneRun, FinetuneSettings
+        from SpineFractureSegLib.scene.finetune_search import casesOfFolder
+
+        if isinstance(cases, (str, Path)):
+            cases = casesOfFolder(Path(cases)).cases
+        return FinetuneRun.new(cases, FinetuneSettings(**settings))
 
     def _write(self, run: SegmentationRun, result) -> vtkMRMLSegmentationNode:
         written = run.write(result)

@@ -44,7 +44,7 @@ STARTS_OTHERS_AND_SLEEPS = (
 )
 WRITES_RESULT = """
 import numpy as np, SimpleITK as sitk
-from SpineFractureSegLib.engine.writers import write_mask, write_probability
+from SpineFractureSegLib.engine.writers import write_labels, write_mask, write_probability
 ct = sitk.ReadImage(sys.argv[sys.argv.index("segment") + 1])
 facts(); step(1); say("warning: a word of warning"); step(4)
 mask = ct > 200
@@ -52,7 +52,8 @@ probability = sitk.Cast(mask, sitk.sitkFloat32) * 0.75
 vertebrae = ct > 100 if "--vertebrae" in sys.argv else None
 write_mask(argument("output"), mask, vertebrae, compress=False)
 write_probability(argument("probability"), probability, compress=False)
-report = {"ct": "gone", "device": "cpu", "warnings": [], "findings": [], "arguments": sys.argv[1:]}
+write_labels(argument("bodies"), sitk.Cast(ct > 300, sitk.sitkUInt8) * 3, compress=False)
+report = {"ct": "gone", "device": "cpu", "warnings": [], "findings": [], "vertebrae": [], "arguments": sys.argv[1:]}
 open(argument("report"), "w").write(json.dumps(report))
 """
 
@@ -66,7 +67,7 @@ def engineOf(code, folder):
     def commandLine(arguments):
         return [sys.executable, str(script), *arguments]
 
-    with patch("SpineFractureSegLib.scene.engine_job.commandLine", commandLine):
+    with patch("SpineFractureSegLib.scene.engine_run.commandLine", commandLine):
         yield
 
 

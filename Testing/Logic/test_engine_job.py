@@ -182,7 +182,7 @@ class EngineJobTest(JobTestCase):
 
     def test_python_that_cannot_be_started_is_told_at_once(self):
         job = EngineJob(makeCt(), SegmentationSettings())
-        with patch("SpineFractureSegLib.scene.engine_job.commandLine", lambda _words: [str(self.folder / "none")]):
+        with patch("SpineFractureSegLib.scene.engine_run.commandLine", lambda _words: [str(self.folder / "none")]):
             with self.assertRaisesRegex(UserError, "cannot be started"):
                 job.start()
             with self.assertRaisesRegex(UserError, "cannot be started"):

@@ -20,6 +20,7 @@ REPORT = {
     "model": {"name": "test-model", "version": "3", "threshold": 0.5, "min_volume_mm3": 0.0},
     "warnings": [],
     "findings": [],
+    "vertebrae": [],
 }
 
 

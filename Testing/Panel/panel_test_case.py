@@ -33,6 +33,7 @@ def engineResult(probability=None, warnings=(), model=MODEL):
         "model": {"name": model, "version": "1", "threshold": 0.65, "min_volume_mm3": 0.0},
         "warnings": list(warnings),
         "findings": [],
+        "vertebrae": [],
     }
     return EngineResult((probability >= 0.65).astype(np.uint8), None, probability, report)
 

@@ -173,6 +173,21 @@ class ModelsTest(PanelTestCase):
         self.assertEqual(self.parameters.model, "")
         self.assertNotIn("clinic", self.names())
 
+    def test_a_model_is_exported_to_a_file_and_imported_again(self):
+        target = self.folder / "site-b.safetensors"
+        with mock.patch.object(qt, "QFileDialog") as dialog:
+            dialog.getSaveFileName.return_value = str(target)
+            self.ui.exportModelButton.click()
+        self.assertEqual(target.read_bytes(), self.bundled().read_bytes())
+        self.importFile(target)
+        self.assertEqual(self.ui.modelComboBox.currentText, "site-b")
+
+    def test_a_model_that_cannot_be_exported_is_told(self):
+        with mock.patch.object(qt, "QFileDialog") as dialog:
+            dialog.getSaveFileName.return_value = str(self.folder / "none" / "a.safetensors")
+            self.ui.exportModelButton.click()
+        self.assertIn("cannot be written", self.ui.messageLabel.text)
+
     def test_a_file_that_is_no_model_is_refused_in_one_sentence(self):
         source = self.folder / "text.safetensors"
         source.write_text("not a model")

@@ -1,7 +1,10 @@
-"""Stands in for `slicer.app.layoutManager()` as far as a module moves and fits slice views.
+"""Stands in for `slicer.app.layoutManager()` as far as a module moves and fits slice views and chooses a layout.
 
-Known to differ: the views have no windows and no 3D widget exists, so `threeDViewCount` is 0.
+Known to differ: the views have no windows and no 3D widget exists, so `threeDViewCount` is 0; a layout is a number in
+the layout node and changes no view.
 """
+
+import slicer
 
 
 class SliceWidget:
@@ -37,6 +40,16 @@ class LayoutManager:
 
     def mrmlSliceLogics(self):
         return self._applicationLogic.GetSliceLogics()
+
+    def layout(self):
+        return self._layoutNode().GetViewArrangement()
+
+    def setLayout(self, layout):
+        self._layoutNode().SetViewArrangement(layout)
+
+    @staticmethod
+    def _layoutNode():
+        return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
 
     def resetSliceViews(self):
         for sliceLogic in self._sliceLogics.values():

@@ -31,6 +31,7 @@ MODULE_LOGICS = {
     "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
     "Units": "vtkSlicerUnitsLogic",
     "Cameras": "vtkSlicerCamerasModuleLogic",
+    "Plots": "vtkSlicerPlotsLogic",
 }
 SLICE_VIEWS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
 
@@ -76,6 +77,9 @@ def _addDefaultNodes(scene):
     crosshair = slicer.vtkMRMLCrosshairNode()
     crosshair.SetCrosshairName("default")
     scene.AddNode(crosshair)
+    layout = slicer.vtkMRMLLayoutNode()
+    layout.SetSingletonTag("vtkMRMLLayoutNode")
+    scene.AddNode(layout)
 
 
 def _wireFileAccess(application, scene, logic, folder):

@@ -15,7 +15,17 @@ from types import ModuleType
 from typing import NoReturn
 
 from SpineFractureSegLib import __version__
-from SpineFractureSegLib.engine.commands import benchmark, data, evaluate, models, segment, simulate, train
+from SpineFractureSegLib.engine.commands import (
+    benchmark,
+    calibrate,
+    data,
+    evaluate,
+    finetune,
+    models,
+    segment,
+    simulate,
+    train,
+)
 from SpineFractureSegLib.engine.errors import Cancelled, UserError
 
 PROGRAM = "spine-fracture-seg"
@@ -26,6 +36,8 @@ COMMANDS: dict[str, ModuleType] = {
     "simulate": simulate,
     "data": data,
     "train": train,
+    "finetune": finetune,
+    "calibrate": calibrate,
     "benchmark": benchmark,
 }
 

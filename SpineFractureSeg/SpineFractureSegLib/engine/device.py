@@ -97,6 +97,14 @@ def choose_precision(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch raised it because memory did not suffice, on whatever device."""
+    # Apple's backend and the CPU's allocator raise plain RuntimeErrors
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("out of memory", "can't allocate memory")
+    )
+
+
 def _working_cuda_or_cpu() -> tuple[torch.device, list[str]]:
     if not torch.cuda.is_available():
         return torch.device("cpu"), []

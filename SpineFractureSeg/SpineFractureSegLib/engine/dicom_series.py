@@ -40,8 +40,7 @@ def read_series(series: DicomSeries) -> tuple[sitk.Image, list[str]]:
 
     rows, columns = np.reshape(first.orientation, (2, 3))
     normal = np.cross(rows, columns)
-    slices = sorted(series.slices, key=lambda s: (float(np.dot(s.position_mm, normal)), s.instance))
-    slices, warnings = _without_duplicates(slices, normal, series)
+    slices, warnings = _without_duplicates(_by_depth(series), normal, series)
     positions = np.array([s.position_mm for s in slices])
     depths = (positions - positions[0]) @ normal
     distance = float(np.median(np.diff(depths))) if len(slices) > 1 else first.spacing_mm[2]
@@ -59,6 +58,12 @@ def read_series(series: DicomSeries) -> tuple[sitk.Image, list[str]]:
         volume = _straightened(volume, drift)
         warnings.append(f"The slices are tilted by {degrees:.1f} degrees (gantry tilt); they were moved into place.")
     return volume, warnings
+
+
+def slices_in_order(series: DicomSeries) -> list[DicomSlice]:
+    """The slices of a series that ``read_series`` accepts, in the order of its volume; of duplicates the first."""
+    rows, columns = np.reshape(series.slices[0].orientation, (2, 3))
+    return _without_duplicates(_by_depth(series), np.cross(rows, columns), series)[0]
 
 
 def _read_images(paths: str | list[str]) -> sitk.Image:
@@ -92,6 +97,12 @@ def _refuse_mixture(series: DicomSeries) -> None:
                 f"Series {series.name} mixes images of {len(counts)} {kind} ({numbers} slices), parallel slices of one "
                 "kind are needed: choose another series, or put the slices of one kind into a folder of their own."
             )
+
+
+def _by_depth(series: DicomSeries) -> list[DicomSlice]:
+    rows, columns = np.reshape(series.slices[0].orientation, (2, 3))
+    normal = np.cross(rows, columns)
+    return sorted(series.slices, key=lambda s: (float(np.dot(s.position_mm, normal)), s.instance))
 
 
 def _without_duplicates(

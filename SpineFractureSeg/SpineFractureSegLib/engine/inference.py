@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from SpineFractureSegLib.engine.device import Placement, smaller_placement
+from SpineFractureSegLib.engine.device import Placement, is_out_of_memory, smaller_placement
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.intensity import normalize_hu
 from SpineFractureSegLib.engine.network import fuse_for_inference
@@ -56,7 +56,7 @@ class SlicePredictor:
         try:
             self._place()
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             self.placement = replace(placement, batch_size=1)  # no room for the weights: no batch is small enough
             self._retreat()
@@ -129,7 +129,7 @@ class SlicePredictor:
             inputs = block[torch.from_numpy(channels).to(block.device)].to(device, precision)
             return self._network(inputs.contiguous(memory_format=torch.channels_last)).float().sigmoid()
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         return None
 
@@ -150,7 +150,7 @@ class SlicePredictor:
         try:
             return tensor.to(self.placement.device)
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         return tensor
 
@@ -211,10 +211,3 @@ def _picked(stack: Tensor, slices: np.ndarray) -> Tensor:
     for row in range(source.shape[1]):
         block[:, row] = source[:, row][slices]
     return torch.from_numpy(block)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # Apple's backend and the CPU's allocator raise plain RuntimeErrors
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        words in str(error) for words in ("out of memory", "can't allocate memory")
-    )

@@ -54,6 +54,8 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         return float(value)
     if origin is int and is_number and isinstance(value, int) and abs(value) < 2**31:
         return value
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return from_fields(hint, value)
     if origin in (bool, str, dict) and isinstance(value, origin):
         return value
     if origin in (list, tuple) and isinstance(value, list):

@@ -23,7 +23,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a user must know of a model, and the two numbers that were chosen on validation data.
+    """What a user must know of a model, and what was chosen on validation data.
 
     Raises: ValueError, when a field cannot be used; the message quotes it.
     """
@@ -39,6 +39,7 @@ class ModelCard:
     parent: str | None = None  # name and version of the model that this one was fine-tuned from
     threshold: float = 0.5  # probability from which a voxel is fracture
     min_volume_mm3: float = 0.0  # smaller connected components are dropped
+    by_body: bool = False  # a fracture is a whole body: its probability is averaged over it
 
     def __post_init__(self) -> None:
         if not self.name.strip():

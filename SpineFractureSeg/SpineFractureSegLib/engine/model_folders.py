@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from SpineFractureSegLib.engine.errors import UserError
+from SpineFractureSegLib.engine.resources import resource_folder
 
 SUFFIX = ".safetensors"
 DEFAULT_MODEL = "spine-fracture-default"
@@ -20,11 +21,8 @@ _DEVICE_NAMES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNOR
 
 
 def bundled_folder() -> Path:
-    """``SpineFractureSeg/Resources/Models`` in a clone and in Slicer, ``SpineFractureSegLib/Resources/Models`` in a
-    wheel."""
-    package = Path(__file__).resolve().parents[1]
-    in_wheel = package / "Resources" / "Models"
-    return in_wheel if in_wheel.is_dir() else package.parent / "Resources" / "Models"
+    """The models that come with the program."""
+    return resource_folder("Models")
 
 
 def user_folder() -> Path:

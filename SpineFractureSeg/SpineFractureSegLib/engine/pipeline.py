@@ -28,6 +28,11 @@ from SpineFractureSegLib.engine.progress import (
     raise_if_stopped,
 )
 from SpineFractureSegLib.engine.spine_region import SpineRegion, find_spine_region, occupied_region, shows_spine
+from SpineFractureSegLib.engine.vertebrae.by_body import fracture_by_body
+from SpineFractureSegLib.engine.vertebrae.field_of_view import FieldOfView
+from SpineFractureSegLib.engine.vertebrae.instances import Bodies, find_bodies
+from SpineFractureSegLib.engine.vertebrae.measure import SpineVolume, measure_vertebrae, with_flags
+from SpineFractureSegLib.engine.vertebrae.vertebra import Vertebra
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class SegmentationResult:
     probability: sitk.Image  # float32, of a fracture
     vertebrae: sitk.Image | None  # float32, probability of a vertebral body; None where the model does not say
     findings: list[Finding]  # the mask's connected parts, largest first
+    labels: sitk.Image  # uint8, number of the vertebral body, 0 elsewhere
+    spine: list[Vertebra]  # the bodies from the top down; empty where the model does not say
     region: SpineRegion | None  # on the working grid; None: no spine was found
     device: str  # on which the last batch ran
     precision: str  # of the network's arithmetic, for example "bfloat16"
@@ -53,6 +60,7 @@ class RegionPrediction:
 
     region: SpineRegion | None  # None: no spine was found
     probabilities: dict[str, np.ndarray]  # by output, float32 (z, y, x) of the region; empty without one
+    bodies: Bodies | None  # in the region; None without one, or where the model does not say
     placement: Placement  # at the end of the run
     warnings: list[str]
 
@@ -98,7 +106,9 @@ def segment_ct(
         on_progress=on_progress,
         should_stop=should_stop,
     )
+    spine, labels = _vertebrae(predicted, working, ct)
     working = replace(working, hu=None)  # gives back the largest array of the run
+    raise_if_stopped(should_stop)
     probability = _on_ct_grid("fracture", predicted, working, ct)
     raise_if_stopped(should_stop)
     mask, dropped = _mask(probability, threshold, min_volume_mm3)
@@ -111,6 +121,8 @@ def segment_ct(
         probability=probability,
         vertebrae=vertebrae,
         findings=findings,
+        labels=labels,
+        spine=with_flags(spine, labels, mask, threshold),
         region=predicted.region,
         device=str(predicted.placement.device),
         precision=predicted.placement.precision_name,
@@ -146,11 +158,19 @@ def predict_region(
         fused = predict_planes(predictor, hu[body.slices], region, weights)
         if vertebra is None or shows_spine(fused[vertebra], preprocessing.spacing_mm):
             probabilities = dict(zip(outputs, fused, strict=True))
+    bodies = None
+    if probabilities and vertebra is not None:
+        raise_if_stopped(should_stop)
+        bodies = find_bodies(probabilities["vertebra"], preprocessing.spacing_mm)
+        if model.card.by_body:
+            probabilities["fracture"] = fracture_by_body(
+                probabilities["fracture"], probabilities["vertebra"], bodies, preprocessing.spacing_mm
+            )
     warnings += predictor.warnings
     if not probabilities:
         warnings.append("No spine was found in this CT: the segmentation is empty.")
-        return RegionPrediction(None, {}, predictor.placement, warnings)
-    return RegionPrediction(region.shifted(body), probabilities, predictor.placement, warnings)
+        return RegionPrediction(None, {}, None, predictor.placement, warnings)
+    return RegionPrediction(region.shifted(body), probabilities, bodies, predictor.placement, warnings)
 
 
 def segment_array(
@@ -193,9 +213,39 @@ def _on_ct_grid(name: str, predicted: RegionPrediction, working: WorkingVolume, 
         image.CopyInformation(ct)
         return image
     values = predicted.probabilities.pop(name)
-    corner = [axis[0] * working.spacing_mm for axis in reversed(predicted.region)]
-    origin = tuple(o + c for o, c in zip(working.origin_mm, corner, strict=True))
-    return to_ct_grid(values, WorkingVolume(values, origin, working.spacing_mm), ct)
+    return to_ct_grid(
+        values, WorkingVolume(values, _region_origin_mm(predicted.region, working), working.spacing_mm), ct
+    )
+
+
+def _vertebrae(
+    predicted: RegionPrediction, working: WorkingVolume, ct: sitk.Image
+) -> tuple[list[Vertebra], sitk.Image]:
+    """The bodies measured, and their numbers on the CT's grid."""
+    if predicted.bodies is None:
+        labels = sitk.Image(ct.GetSize(), sitk.sitkUInt8)
+        labels.CopyInformation(ct)
+        return [], labels
+    volume = SpineVolume(
+        predicted.probabilities["fracture"],
+        predicted.probabilities["vertebra"],
+        working.hu[predicted.region.slices],
+        working.spacing_mm,
+        _region_origin_mm(predicted.region, working),
+    )
+    labels = sitk.GetImageFromArray(predicted.bodies.labels)
+    labels.SetOrigin(volume.origin_mm)
+    labels.SetSpacing([volume.spacing_mm] * 3)
+    return (
+        measure_vertebrae(predicted.bodies, volume, FieldOfView.of_image(ct)),
+        sitk.Resample(labels, ct, sitk.Transform(), sitk.sitkNearestNeighbor, 0),
+    )
+
+
+def _region_origin_mm(region: SpineRegion, working: WorkingVolume) -> tuple[float, float, float]:
+    """LPS position (x, y, z) of the region's first voxel."""
+    corner = [axis[0] * working.spacing_mm for axis in reversed(region)]
+    return tuple(o + c for o, c in zip(working.origin_mm, corner, strict=True))
 
 
 def _mask(probability: sitk.Image, threshold: float, min_volume_mm3: float) -> tuple[sitk.Image, list[str]]:

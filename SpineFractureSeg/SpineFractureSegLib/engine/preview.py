@@ -2,35 +2,46 @@
 
 The slices go through the largest finding, each where the finding is widest; without a finding through the reference's
 largest component, else through the middle of the vertebrae, else of the CT. They are shown as radiologists read them:
-axial and coronal with the patient's left on the right of the image, sagittal facing left, superior up. All panels
-share one scale in pixels per mm, drawn in the picture. Arrays are (slice z up, row y to the back, column x left).
+axial and coronal with the patient's left on the right of the image, sagittal facing left, superior up. The three share
+one scale in pixels per mm, drawn in the picture. Beside them stands the straightened spine where the vertebrae are
+known, in its own scale. Arrays are (slice z up, row y to the back, column x left).
 """
 
-from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from SpineFractureSegLib.engine.atomic_file import written_whole
+from SpineFractureSegLib.engine.drawing import (
+    FAINT,
+    FULL,
+    HALF,
+    INK,
+    PAPER,
+    REFERENCE_COLOR,
+    RESULT_COLOR,
+    draw_text,
+    fitted,
+    font,
+    gray_levels,
+    painted,
+)
 from SpineFractureSegLib.engine.orientation import WorkingVolume, to_working_grid
+from SpineFractureSegLib.engine.preprocessing import AIR_HU
 from SpineFractureSegLib.engine.report import NOTICE
-
-WINDOW_HU = (-300.0, 1200.0)  # bone
-RESULT_COLOR = (255, 140, 26)
-REFERENCE_COLOR = (64, 214, 242)
+from SpineFractureSegLib.engine.spine_report.picture import render_spine
+from SpineFractureSegLib.engine.vertebrae.vertebra import Vertebra
 
 _PANEL = 420  # pixels, height and width of a panel
 _FIELD_MM = 180.0  # widest field shown in a panel: about five lumbar vertebrae
 _SMALLEST_FIELD_MM = 40.0
 _SPACING_MM = 1.0
-_SUPERSAMPLING = 2  # outlines are drawn this much larger and averaged down, which smooths their steps
 _GAP, _MARGIN, _LINE = 8, 12, 20
-_INK, _PAPER, _FAINT = (235, 238, 242), (16, 20, 28), (150, 160, 172)
-_FULL, _HALF = 255, 127.5  # of a mask on the working grid
 _WITHIN_26 = np.ones((3, 3, 3))
 
 
@@ -59,13 +70,20 @@ def render_preview(
     *,
     reference: sitk.Image | None = None,
     vertebrae: sitk.Image | None = None,
+    spine: Sequence[Vertebra] = (),
     title: str = "",
     caption: tuple[str, ...] = (),
 ) -> Image.Image:
-    """The picture as an RGB image of three panels with a title, a legend and lines of caption.
+    """The picture as an RGB image of three panels and the spine, with a title, a legend and lines of caption.
 
-    Arguments: ``ct`` in Hounsfield units; ``mask`` and ``reference`` nonzero where a fracture is; ``vertebrae``
-    probability of vertebra, only to choose a slice when nothing was found. All in physical space, grids may differ.
+    Args:
+        ct: in Hounsfield units. This and the images below are in physical space, their grids may differ.
+        mask: nonzero where a fracture was found.
+        reference: nonzero where a fracture is.
+        vertebrae: probability of vertebra, only to choose a slice when nothing was found.
+        spine: from the top down; the straightened spine is drawn where there is a vertebra.
+        title: on the left above the panels.
+        caption: lines below them.
     """
     working = to_working_grid(ct, _SPACING_MM)
     result = _on_grid(mask != 0, working)
@@ -73,19 +91,23 @@ def render_preview(
     point = _point_of_interest(result, truth, None if vertebrae is None else _on_grid(vertebrae, working))
     field_mm = max(_SMALLEST_FIELD_MM, min(_FIELD_MM, max(working.hu.shape) * _SPACING_MM))
 
-    width = 3 * _PANEL + 2 * _GAP + 2 * _MARGIN
+    straightened = render_spine(ct, mask, spine, height=_PANEL)
+    beside = 0 if straightened is None else _GAP + straightened.image.width
+    width = 3 * _PANEL + 2 * _GAP + beside + 2 * _MARGIN
     lines = [*caption, NOTICE]
     header, footer = _MARGIN + _LINE + 10, 10 + _LINE * len(lines) + _MARGIN
-    picture = Image.new("RGB", (width, header + _PANEL + footer), _PAPER)
+    picture = Image.new("RGB", (width, header + _PANEL + footer), PAPER)
     draw = ImageDraw.Draw(picture)
     _draw_header(draw, width, title, has_reference=truth is not None)
     for number, view in enumerate(_VIEWS):
         panel = _render_panel(view, point, field_mm, working.hu, result, truth)
         picture.paste(panel, (_MARGIN + number * (_PANEL + _GAP), header))
+    if straightened is not None:
+        picture.paste(straightened.image, (_MARGIN + 3 * (_PANEL + _GAP), header))
     for number, line in enumerate(lines):
-        color = _FAINT if line == NOTICE else _INK
+        color = FAINT if line == NOTICE else INK
         y = header + _PANEL + 10 + number * _LINE
-        draw.text((_MARGIN, y), _fitted(line, width - 2 * _MARGIN), fill=color, font=_font(14))
+        draw.text((_MARGIN, y), fitted(line, width - 2 * _MARGIN), fill=color, font=font(14))
     return picture
 
 
@@ -104,7 +126,7 @@ def _on_grid(image: sitk.Image, working: WorkingVolume) -> np.ndarray:
     size = [int(length) for length in working.hu.shape[::-1]]
     axes = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     spacing = [working.spacing_mm] * 3
-    scaled = sitk.Cast(image * _FULL, sitk.sitkUInt8)
+    scaled = sitk.Cast(image * FULL, sitk.sitkUInt8)
     return sitk.GetArrayFromImage(
         sitk.Resample(scaled, size, sitk.Transform(), sitk.sitkLinear, working.origin_mm, spacing, axes, 0.0)
     )
@@ -115,10 +137,10 @@ def _point_of_interest(
 ) -> tuple[int, int, int]:
     """(z, y, x) of the three slices."""
     for volume in (result, truth):
-        if volume is not None and volume.max() >= _HALF:
-            return _widest_slices(volume >= _HALF)
-    if vertebrae is not None and vertebrae.max() >= _HALF:
-        z, y, x = (int(np.median(indices)) for indices in np.nonzero(vertebrae >= _HALF))
+        if volume is not None and volume.max() >= HALF:
+            return _widest_slices(volume >= HALF)
+    if vertebrae is not None and vertebrae.max() >= HALF:
+        z, y, x = (int(np.median(indices)) for indices in np.nonzero(vertebrae >= HALF))
         return z, y, x
     z, y, x = (length // 2 for length in result.shape)
     return z, y, x
@@ -145,16 +167,14 @@ def _render_panel(
     truth: np.ndarray | None,
 ) -> Image.Image:
     """One square panel of ``field_mm`` around the point, moved inside the CT where that is larger."""
-    low, high = WINDOW_HU
-    gray = np.clip((_cut(hu, view, point, field_mm, outside=-1024.0) - low) / (high - low), 0.0, 1.0)
-    panel = np.asarray(_resized(gray, _PANEL, Image.Resampling.BICUBIC)).clip(0.0, 1.0) * 255.0
-    rgb = np.repeat(panel[:, :, None], 3, axis=2)
+    size = (_PANEL, _PANEL)
     # the reference first, so that the result lies on top where they agree
-    for volume, color in ((truth, REFERENCE_COLOR), (result, RESULT_COLOR)):
-        if volume is not None:
-            alpha = _outline(_cut(volume, view, point, field_mm, outside=0.0))[:, :, None]
-            rgb = rgb * (1.0 - alpha) + np.asarray(color, dtype=np.float32) * alpha
-    image = Image.fromarray(rgb.round().astype(np.uint8))
+    outlines = [
+        (_cut(volume, view, point, field_mm, outside=0.0), color)
+        for volume, color in ((truth, REFERENCE_COLOR), (result, RESULT_COLOR))
+        if volume is not None
+    ]
+    image = painted(gray_levels(_cut(hu, view, point, field_mm, outside=AIR_HU), size), outlines)
     _annotate(ImageDraw.Draw(image), view, field_mm)
     return image
 
@@ -175,20 +195,6 @@ def _cut(volume: np.ndarray, view: _View, point: tuple[int, int, int], field_mm:
     return square[::-1] if view.upside_down else square
 
 
-def _resized(values: np.ndarray, size: int, method: Image.Resampling) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(values, dtype=np.float32)).resize((size, size), method)
-
-
-def _outline(mask: np.ndarray) -> np.ndarray:
-    """Opacity of a smooth line of about two pixels along the border of the mask; float32 (panel, panel)."""
-    large = np.asarray(_resized(mask, _PANEL * _SUPERSAMPLING, Image.Resampling.BICUBIC)) >= _HALF
-    if not large.any():
-        return np.zeros((_PANEL, _PANEL), dtype=np.float32)
-    distance = np.where(large, ndimage.distance_transform_edt(large), ndimage.distance_transform_edt(~large))
-    line = np.clip(1.0 * _SUPERSAMPLING + 0.5 - distance, 0.0, 1.0)
-    return np.asarray(_resized(line, _PANEL, Image.Resampling.BOX))
-
-
 def _annotate(draw: ImageDraw.ImageDraw, view: _View, field_mm: float) -> None:
     """Name, orientation letters and scale bar."""
     middle, edge = _PANEL // 2, 6
@@ -199,12 +205,12 @@ def _annotate(draw: ImageDraw.ImageDraw, view: _View, field_mm: float) -> None:
         (top, (middle, edge), "mt"),
         (bottom, (middle, _PANEL - edge), "mb"),
     ):
-        _draw_text(draw, place, letter, anchor, 16)
-    _draw_text(draw, (edge, edge), view.name, "lt", 13)
+        draw_text(draw, place, letter, anchor, 16)
+    draw_text(draw, (edge, edge), view.name, "lt", 13)
     bar_mm = 50 if field_mm >= 120 else 10
     length, y = bar_mm / field_mm * _PANEL, _PANEL - 10
-    draw.line([(_PANEL - edge - length, y), (_PANEL - edge, y)], fill=_INK, width=2)
-    _draw_text(draw, (_PANEL - edge - length / 2, y - 5), f"{bar_mm} mm", "mb", 12)
+    draw.line([(_PANEL - edge - length, y), (_PANEL - edge, y)], fill=INK, width=2)
+    draw_text(draw, (_PANEL - edge - length / 2, y - 5), f"{bar_mm} mm", "mb", 12)
 
 
 def _draw_header(draw: ImageDraw.ImageDraw, width: int, title: str, *, has_reference: bool) -> None:
@@ -212,28 +218,8 @@ def _draw_header(draw: ImageDraw.ImageDraw, width: int, title: str, *, has_refer
     x = width - _MARGIN
     entries = [("result", RESULT_COLOR)] + ([("reference", REFERENCE_COLOR)] if has_reference else [])
     for text, color in reversed(entries):
-        x -= draw.textlength(text, font=_font(14))
-        draw.text((x, _MARGIN + _LINE / 2), text, fill=_INK, font=_font(14), anchor="lm")
+        x -= draw.textlength(text, font=font(14))
+        draw.text((x, _MARGIN + _LINE / 2), text, fill=INK, font=font(14), anchor="lm")
         draw.line([(x - 30, _MARGIN + _LINE / 2), (x - 8, _MARGIN + _LINE / 2)], fill=color, width=3)
         x -= 48
-    draw.text(
-        (_MARGIN, _MARGIN + _LINE / 2), _fitted(title, x - 2 * _MARGIN, 17), fill=_INK, font=_font(17), anchor="lm"
-    )
-
-
-def _draw_text(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, anchor: str, size: int) -> None:
-    """Text with a dark rim, readable over bone and air."""
-    draw.text(place, text, fill=_INK, font=_font(size), anchor=anchor, stroke_width=2, stroke_fill=_PAPER)
-
-
-def _fitted(text: str, width: float, size: int = 14) -> str:
-    """``text`` on one line, cut with an ellipsis where it is wider than ``width`` pixels."""
-    text, length = " ".join(text.split()), _font(size).getlength
-    if length(text) <= width:
-        return text
-    too_long = bisect_right(range(len(text)), width, key=lambda count: length(text[:count] + "..."))
-    return text[: max(too_long - 1, 0)].rstrip() + "..."
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
+    draw.text((_MARGIN, _MARGIN + _LINE / 2), fitted(title, x - 2 * _MARGIN, 17), fill=INK, font=font(17), anchor="lm")

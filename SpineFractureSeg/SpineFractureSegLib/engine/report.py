@@ -31,6 +31,7 @@ def segmentation_report(
         "model": dataclasses.asdict(result.model),
         "warnings": [*(warnings or []), *result.warnings],
         "findings": [dataclasses.asdict(finding) for finding in result.findings],
+        "vertebrae": [vertebra.to_json() for vertebra in result.spine],
         "notice": NOTICE,
     }
     if scores is not None:

@@ -92,6 +92,15 @@ def write_probability(path: str | Path, probability: sitk.Image, *, compress: bo
     _write(path, _suffix(path, IMAGE_SUFFIXES), sitk.Cast(probability, sitk.sitkFloat32), compress)
 
 
+def write_labels(path: str | Path, labels: sitk.Image, *, compress: bool = True) -> None:
+    """Writes a label map as a uint8 image: ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha``.
+
+    Raises: UserError, when it cannot be written.
+    """
+    path = Path(path)
+    _write(path, _suffix(path, IMAGE_SUFFIXES), sitk.Cast(labels, sitk.sitkUInt8), compress)
+
+
 def check_output_path(path: str | Path, suffixes: Sequence[str] = MASK_SUFFIXES) -> None:
     """Finds out before the long work whether ``path`` can be written; leaves nothing behind.
 

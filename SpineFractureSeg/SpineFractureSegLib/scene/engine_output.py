@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slicer.i18n import tr as _
 
@@ -26,17 +26,22 @@ class EngineProgress:
     total: int
     device: str  # on which the run began, for example "cuda:0"
     elapsed_s: float  # since the job began, with the start of the process
+    details: dict = field(default_factory=dict)  # what else this command tells, for example "epoch" and "loss"
 
 
 class EngineOutput:
     """Reads the lines of one process.
 
+    Args:
+        adviceWhenKilled: what to do where the process was ended from outside, most often because memory ran out.
+
     Attributes:
         facts: what the process says before its first step: device, precision, model, version, pid.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, adviceWhenKilled: str | None = None) -> None:
         self.facts: dict = {"device": ""}
+        self._adviceWhenKilled = adviceWhenKilled or _("crop the CT or choose a smaller batch, and run it again")
         self._startedAt = time.monotonic()
         self._log: deque[str] = deque(maxlen=20)
 
@@ -45,7 +50,8 @@ class EngineOutput:
         fields = _jsonObject(line)
         if fields.keys() >= {"stage", "done", "total"}:
             elapsed = time.monotonic() - self._startedAt
-            return EngineProgress(fields["stage"], fields["done"], fields["total"], self.facts["device"], elapsed)
+            stage, done, total = (fields.pop(name) for name in ("stage", "done", "total"))
+            return EngineProgress(stage, done, total, self.facts["device"], elapsed, fields)
         if fields.keys() >= {"device", "pid"}:
             self.facts = fields
             return None
@@ -60,19 +66,18 @@ class EngineOutput:
             return UserError(sentence)
         if returnCode == 1 and sentence:
             return UserError(
-                _("The segmentation met a fault of the program ({reason}): please report it with the log.").format(
+                _("The engine met a fault of the program ({reason}): please report it with the log.").format(
                     reason=sentence.rstrip(".")
                 )
             )
         if returnCode == 0:
-            return UserError(_("The segmentation ended without its result: run it again; the log may say why."))
+            return UserError(_("The engine ended without its result: run it again; the log may say why."))
         last = " / ".join(list(self._log)[-_LINES_SHOWN:]) or _("none")
         return UserError(
             _(
-                "The segmentation was ended from outside or crashed (exit code {code}, last lines: {lines}), most "
-                "often because memory ran out: close other programs, crop the CT or choose a smaller batch, and run "
-                "it again."
-            ).format(code=returnCode, lines=last)
+                "The engine was ended from outside or crashed (exit code {code}, last lines: {lines}), most often "
+                "because memory ran out: close other programs, {advice}."
+            ).format(code=returnCode, lines=last, advice=self._adviceWhenKilled)
         )
 
 

@@ -32,7 +32,8 @@ class EngineResult:
     fracture: np.ndarray  # uint8, 1 where fractured
     vertebrae: np.ndarray | None  # uint8, 1 in vertebral bodies; None: not asked for
     probability: np.ndarray  # float32, of a fracture
-    report: dict  # as ``segment --report`` writes it: device, precision, seconds, model, warnings, findings
+    report: dict  # as ``segment --report`` writes it: device, precision, seconds, model, warnings, findings, vertebrae
+    bodies: np.ndarray | None = None  # uint8, numbers of the vertebrae in the report
 
 
 class JobFolder:
@@ -67,6 +68,10 @@ class JobFolder:
         return self.path / "probability.nrrd"
 
     @property
+    def bodies(self) -> Path:
+        return self.path / "bodies.nrrd"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.json"
 
@@ -96,6 +101,7 @@ class JobFolder:
             vertebrae=segments[1] if layers > 1 else None,
             probability=sitk.GetArrayFromImage(sitk.ReadImage(str(self.probability))),
             report=report,
+            bodies=sitk.GetArrayFromImage(sitk.ReadImage(str(self.bodies))),
         )
 
     def remove(self) -> None:

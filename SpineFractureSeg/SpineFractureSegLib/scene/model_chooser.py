@@ -1,4 +1,4 @@
-"""The list of models in the panel: choose, read about, import, delete."""
+"""The list of models in the panel: choose, read about, import, export, delete."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class ModelChooser:
         self._comboBox.connect("activated(int)", self._onActivated)
         for button, slot in (
             (ui.importModelButton, self._onImport),
+            (ui.exportModelButton, self._onExport),
             (ui.deleteModelButton, self._onDelete),
             (ui.openModelFolderButton, self._onOpenFolder),
         ):
@@ -95,6 +96,7 @@ class ModelChooser:
         self._comboBox.setCurrentIndex(index)
         self._comboBox.blockSignals(wasBlocked)
         self._comboBox.toolTip = _cardText(self.model) if self.model else self.problem
+        self._ui.exportModelButton.enabled = self.card is not None
         self._ui.deleteModelButton.enabled = self.model is not None and not self.model.bundled
 
     def planes(self) -> tuple[str, ...]:
@@ -117,6 +119,12 @@ class ModelChooser:
         runToEnd(["models", "import", str(path)])
         self.choose(Path(path).stem)
         self._onChosen(self._name)
+
+    def _export(self, path: str) -> None:
+        """Copies the chosen model to a file; the dialog has asked whether to replace one."""
+        from SpineFractureSegLib.engine.model_store import export_model
+
+        export_model(self.model.name, path, replace=True)
 
     def _delete(self) -> None:
         """Deletes the chosen model from the user's folder."""
@@ -147,6 +155,16 @@ class ModelChooser:
         )
         if path:
             self._try(lambda: self._import(path), _("The model could not be imported."))
+
+    def _onExport(self, *_args) -> None:
+        path = qt.QFileDialog.getSaveFileName(
+            slicer.util.mainWindow(),
+            _("Export the model"),
+            f"{self.model.name}.safetensors",
+            _("Models (*.safetensors)"),
+        )
+        if path:
+            self._try(lambda: self._export(path), _("The model could not be exported."))
 
     def _onDelete(self, *_args) -> None:
         if slicer.util.confirmOkCancelDisplay(_("Delete the model {name} for good?").format(name=self._name)):

@@ -14,6 +14,7 @@ from SpineFractureSegLib.engine.errors import Cancelled, UserError
 from SpineFractureSegLib.scene.ct_choice import firstCt
 from SpineFractureSegLib.scene.evaluation_view import EvaluationView
 from SpineFractureSegLib.scene.findings_view import FindingsView
+from SpineFractureSegLib.scene.finetune_section import FinetuneSection
 from SpineFractureSegLib.scene.installation import ensurePackages, missingPackages
 from SpineFractureSegLib.scene.model_chooser import ModelChooser
 from SpineFractureSegLib.scene.progress_view import ProgressView
@@ -40,9 +41,10 @@ class Panel(VTKObservationMixin):
         self._stopMessage = ""  # why the run is being cancelled
         self._progress = ProgressView(ui)
         self._models = ModelChooser(ui, self._onModelChosen, self._progress.say)
-        self._findings = FindingsView(ui)
+        self._findings = FindingsView(ui, logic, self._progress.say)
         self._evaluation = EvaluationView(ui, logic)
         self._threshold = ThresholdControl(ui, logic, self._models, self._showOutput, self._progress.say)
+        self._finetuning = FinetuneSection(ui, logic, self._onNewModel, self._progress.log)
         ui.applyButton.connect("clicked(bool)", self._onApply)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.NodeAddedEvent, self._onNodeAdded)
@@ -54,6 +56,7 @@ class Panel(VTKObservationMixin):
         """Shows and follows this parameter node; what is not chosen yet gets a sensible choice."""
         if self._parameters is not None and self._parameters.parameterNode is parameters.parameterNode:
             self._models.refresh()
+            self._finetuning.attach(parameters)
             self._update()
             return
         self.detach()
@@ -64,6 +67,7 @@ class Panel(VTKObservationMixin):
         self._guiTag = parameters.connectGui(self._ui)
         self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
         self._evaluation.attach(parameters)
+        self._finetuning.attach(parameters)
         self._showOutput()
         self._update()
 
@@ -76,12 +80,14 @@ class Panel(VTKObservationMixin):
         self.removeObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
         self._parameters = None
         self._evaluation.attach(None)
+        self._finetuning.detach()
         self._findings.show(None)
 
     def close(self) -> None:
         """The panel goes away, with Slicer or because the module is reloaded."""
         self.stop(_("The panel was closed: the segmentation was cancelled."))
         self.detach()
+        self._finetuning.close()
         self._progress.stop()
         self.removeObservers()
 
@@ -241,7 +247,7 @@ class Panel(VTKObservationMixin):
         self._evaluation.outdate()
         node = self._parameters.outputSegmentation
         self._ui.show3DButton.setSegmentationNode(node)
-        self._findings.show(self._logic.findingsTable(node) if node else None)
+        self._findings.show(node)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAdded(self, _caller, _event, node: vtk.vtkObject) -> None:
@@ -266,3 +272,10 @@ class Panel(VTKObservationMixin):
         self._parameters.model = name
         self._threshold.takeModelValues()
         self._update()
+
+    def _onNewModel(self, name: str | None) -> None:
+        """The list of models has grown; a model with a name is used from now on."""
+        if self._parameters is None or name is None:
+            self._models.refresh()
+        else:
+            self._parameters.model = name  # observed: chosen as if by a script

@@ -71,7 +71,7 @@ def writeFindings(tableNode: vtkMRMLTableNode, findings: Sequence[Finding]) -> N
         for row in rows:
             column.InsertNextValue(row[index])
         columns.append(column)
-    _replaceColumns(tableNode, columns)
+    replaceColumns(tableNode, columns)
 
 
 def readFindings(tableNode: vtkMRMLTableNode) -> list[tuple[float, ...]]:
@@ -122,7 +122,7 @@ def writeScores(tableNode: vtkMRMLTableNode, scores: Scores) -> None:
         for value in values:
             column.InsertNextValue(value)
         columns.append(column)
-    _replaceColumns(tableNode, columns)
+    replaceColumns(tableNode, columns)
 
 
 def scoresCsv(scores: Scores, *, segment: str, reference: str, ct: str) -> str:
@@ -151,7 +151,8 @@ def _number(value: float, places: int) -> str:
     return f"{value:.{places}f}" if math.isfinite(value) else _("not defined")
 
 
-def _replaceColumns(tableNode: vtkMRMLTableNode, columns: Sequence[vtk.vtkAbstractArray]) -> None:
+def replaceColumns(tableNode: vtkMRMLTableNode, columns: Sequence[vtk.vtkAbstractArray]) -> None:
+    """The table's columns from now on, their names as titles."""
     with slicer.util.NodeModify(tableNode):
         tableNode.RemoveAllColumns()
         for column in columns:

@@ -11,6 +11,7 @@ from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.scene.result_tables import FINDINGS_ROLE, tableFor, writeFindings
 from SpineFractureSegLib.scene.run_record import readRecord, writeRecord
 from SpineFractureSegLib.scene.segmentation_writer import writeSegments
+from SpineFractureSegLib.scene.spine_table import SPINE_ROLE, readSpine, updateSpine
 from SpineFractureSegLib.scene.volume_reader import ijkToWorld
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def rethreshold(
     segmentationNode: vtkMRMLSegmentationNode, kept: KeptResult | None, threshold: float, minVolumeMm3: float | None
 ) -> list[Finding]:
-    """Replaces the segment "Fracture" and the findings table; the record of the run keeps its id.
+    """Replaces the segment "Fracture", the findings and the flags of the vertebrae; the run's record keeps its id.
 
     Raises: UserError, when there is nothing to work on or a number is out of range.
     """
@@ -44,8 +45,11 @@ def rethreshold(
                 found=f"{threshold:g}, {minVolumeMm3:g}"
             )
         )
-    mask, findings = replace(kept, ijkToWorld=ijkToWorld(volumeNode)).threshold(threshold, minVolumeMm3)
+    kept = replace(kept, ijkToWorld=ijkToWorld(volumeNode))
+    mask, findings = kept.threshold(threshold, minVolumeMm3)
     writeSegments(segmentationNode, volumeNode, {FRACTURE: mask})
     writeFindings(tableFor(segmentationNode, FINDINGS_ROLE, f"{volumeNode.GetName()} findings"), findings)
+    spine = readSpine(segmentationNode.GetNodeReference(SPINE_ROLE))
+    updateSpine(segmentationNode, kept.describe(spine, mask, findings, threshold))
     writeRecord(segmentationNode, replace(record, threshold=threshold, minVolumeMm3=minVolumeMm3))
     return findings

@@ -58,7 +58,7 @@ def segmentOnGrid(
     if isEmpty:
         raise UserError(
             _(
-                'The segment "{segment}" of "{segmentation}" is empty, something to compare is needed: '
+                'The segment "{segment}" of "{segmentation}" is empty, one with voxels is needed: '
                 "choose another segment."
             ).format(**names)
         )

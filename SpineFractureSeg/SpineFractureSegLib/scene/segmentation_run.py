@@ -20,6 +20,7 @@ from SpineFractureSegLib.scene.kept_result import KeptResult
 from SpineFractureSegLib.scene.result_tables import FINDINGS_ROLE, tableFor, writeFindings
 from SpineFractureSegLib.scene.run_record import RunRecord, writeRecord
 from SpineFractureSegLib.scene.segmentation_writer import prepareSegmentation, writeProbability, writeSegments
+from SpineFractureSegLib.scene.spine_table import spineFromReport, updateSpine
 from SpineFractureSegLib.scene.volume_reader import checkVolume, ctFromVolume, ijkToWorld
 
 if TYPE_CHECKING:
@@ -102,10 +103,12 @@ class SegmentationRun:
             masks[VERTEBRAE] = result.vertebrae
         writeSegments(segmentationNode, volumeNode, masks)
 
-        kept = KeptResult.fromArray(result.probability, ijkToWorld(volumeNode))
+        kept = KeptResult.fromArray(result.probability, ijkToWorld(volumeNode), result.bodies)
         record = RunRecord.fromReport(result.report, self._settings)
-        _mask, findings = kept.threshold(record.threshold, record.minVolumeMm3)
+        mask, findings = kept.threshold(record.threshold, record.minVolumeMm3)
         writeFindings(tableFor(segmentationNode, FINDINGS_ROLE, f"{volumeNode.GetName()} findings"), findings)
+        spine = spineFromReport(result.report)
+        updateSpine(segmentationNode, kept.describe(spine, mask, findings, record.threshold))
         writeRecord(segmentationNode, record)
 
         # a probability of an earlier run must not be taken for this one's

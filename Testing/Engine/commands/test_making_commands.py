@@ -1,6 +1,8 @@
 """``simulate``, ``train`` and ``benchmark`` from the shell's side: small, but for real."""
 
+import argparse
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -99,26 +101,39 @@ def library(spine_files, tmp_path_factory):
     return folder
 
 
-def test_train_makes_a_model_that_benchmark_and_segment_use(library, spine_files, tmp_path, capsys, monkeypatch):
-    """The whole chain at its smallest: two cases, one epoch of one step, one test case."""
-    from SpineFractureSegLib.engine.training import presets
-
-    small = presets.bundled_cpu(width=4)
-    tiny = presets.Preset(
-        training=type(small.training)(slices_per_epoch=4, batch_size=4, max_epochs=1, workers=0),
-        network=small.network,
-        preprocessing=type(small.preprocessing)(context_mm=small.preprocessing.context_mm, window_size=(64, 64)),
+@pytest.fixture
+def tiny(tmp_path):
+    """A file of settings that makes training short."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        "preset: bundled\n"
+        "training: {slices_per_epoch: 4, batch_size: 4, max_epochs: 1, workers: 0, validation_slice_step: 20,"
+        " validation_negative_slice_step: 20}\n"
+        "network: {width: 4}\n"
+        "preprocessing: {spacing_mm: 2.0, window_size: [32, 32]}\n"
     )
-    monkeypatch.setattr(presets, "bundled_cpu", lambda: tiny)
+    return path
+
+
+def test_train_makes_a_model_that_benchmark_and_segment_use(library, spine_files, tmp_path, tiny, capsys):
+    """The whole chain at its smallest: two cases, one epoch of one step, one test case."""
     run = tmp_path / "run"
     words = ["train", "--output", str(run), "--library", str(library), "--cases", "2", "--validation-cases", "1"]
-    assert main([*words, "--name", "tiny", "--progress", "none"]) == 0
+    words += ["--config", str(tiny), "--progress", "none"]
+    assert main([*words, "--name", "tiny"]) == 0
+    assert load_model(run / "model.safetensors").network_config.width == 4
+    assert "Training of tiny" in (run / "report.html").read_text(encoding="utf-8")
     card = load_model(run / "model.safetensors").card
     assert card.name == "tiny"
     assert card.training_data == ("made (train), none", "made (validation), none")
     assert "validation" in card.scores
 
+    # the folder's cases are kept, so other ones are not added to them
+    tiny.write_text(tiny.read_text() + "simulation: {twins: 0.0}\n")
     capsys.readouterr()
+    assert main(words) == 2
+    assert "holds a run with twins = " in capsys.readouterr().err
+
     words = ["benchmark", "accuracy", "--library", str(library), "--count", "1", "--real-ct", str(spine_files[0])]
     assert main([*words, "--model", str(run / "model.safetensors"), "--output", str(tmp_path / "accuracy")]) == 0
     report = json.loads((tmp_path / "accuracy" / "accuracy.json").read_text())
@@ -126,7 +141,7 @@ def test_train_makes_a_model_that_benchmark_and_segment_use(library, spine_files
     assert report["real"][0]["ct"] == "ct.nii.gz"
     assert len(list((tmp_path / "accuracy").glob("*.png"))) == 2
 
-    words = ["benchmark", "accuracy", "--count", "0", "--real-ct", str(spine_files[0])]
+    words = ["benchmark", "accuracy", "--count", "0", "--shapes-split", "--real-ct", str(spine_files[0])]
     assert main([*words, "--model", str(run / "model.safetensors"), "--output", str(tmp_path / "real")]) == 0
     report = json.loads((tmp_path / "real" / "accuracy.json").read_text())
     assert ("simulated" in report, len(report["real"])) == (False, 1)
@@ -135,6 +150,48 @@ def test_train_makes_a_model_that_benchmark_and_segment_use(library, spine_files
     words = ["segment", str(spine_files[0]), "--model", str(run / "model.safetensors"), "--output", str(output)]
     assert main(words) == 0
     assert sitk.ReadImage(str(output)).GetSize() == sitk.ReadImage(str(spine_files[0])).GetSize()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--config", "no.yaml"], "'no.yaml' cannot be read"),
+        (["--preset", "paper", "--config", "no.yaml"], "not allowed with argument"),
+        (["--width", "6"], "The options: width must be a positive multiple of 4, not 6"),
+        (["--scanned-share", "3"], "The options: scanned must be a share"),
+        (["--minutes", "0"], "The options: max_minutes must be positive"),
+        (["--tensorboard"], "pip install tensorboard"),
+        (["--device", "cuda:99"], "cuda:99"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_anything_is_made(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(["train", "--output", "run", *words])
+    except SystemExit as end:  # how argparse leaves
+        code = end.code
+    assert code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_options_override_the_file(tiny):
+    from SpineFractureSegLib.engine.commands import train
+
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    options = ["--max-epochs", "7", "--width", "8", "--seed", "5", "--scanned-share", "0.5", "--tensorboard"]
+    settings = train._settings(parser.parse_args(["--output", "run", "--config", str(tiny), *options]))
+    assert (settings.training.max_epochs, settings.training.seed, settings.network.width) == (7, 5, 8)
+    assert settings.training.balance.scanned == 0.5
+    assert settings.training.tensorboard
+    assert settings.training.batch_size == 4  # of the file
+    assert settings.training.schedule == "cosine"  # of its preset
+    default = train._settings(parser.parse_args(["--output", "run"]))
+    assert default.network.outputs == ("fracture", "vertebra")
 
 
 def test_speed_reports_seconds_memory_and_device(library, spine_files, tmp_path, capsys):

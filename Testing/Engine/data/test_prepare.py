@@ -132,29 +132,23 @@ def test_shares_that_are_none_are_refused(own_data, tmp_path, shares, capsys):
 
 
 @pytest.fixture
-def tiny(monkeypatch):
-    from SpineFractureSegLib.engine.training import presets
-
-    small = presets.bundled_cpu(width=4)
-    preset = presets.Preset(
-        training=type(small.training)(
-            slices_per_epoch=4,
-            batch_size=4,
-            max_epochs=1,
-            workers=0,
-            validation_slice_step=40,
-            validation_negative_slice_step=40,
-        ),
-        network=small.network,
-        preprocessing=type(small.preprocessing)(context_mm=small.preprocessing.context_mm, window_size=(64, 64)),
+def tiny(tmp_path):
+    """The words that make training short."""
+    settings = tmp_path / "tiny.yaml"
+    settings.write_text(
+        "preset: bundled\n"
+        "training: {slices_per_epoch: 4, batch_size: 4, max_epochs: 1, workers: 0, validation_slice_step: 40,"
+        " validation_negative_slice_step: 40}\n"
+        "network: {width: 4}\n"
+        "preprocessing: {spacing_mm: 1.0, window_size: [64, 64]}\n"
     )
-    monkeypatch.setattr(presets, "bundled_cpu", lambda: preset)
+    return ["--config", str(settings)]
 
 
 def test_a_network_is_trained_on_masks_alone(cases, tmp_path, tiny):
     """No library, no simulated case, no vertebra labels: the vertebra channel gets no loss and a model comes out."""
     words = ["train", "--data", str(cases), "--cases", "0", "--validation-cases", "0", "--scanned-share", "1"]
-    assert main([*words, "--output", str(tmp_path / "run"), "--progress", "none"]) == 0
+    assert main([*words, *tiny, "--output", str(tmp_path / "run"), "--progress", "none"]) == 0
     card = load_model(tmp_path / "run" / "model.safetensors").card
     assert "simulated" not in card.description
     assert card.label_meaning == "In pairs of image and label: as drawn by the owner of the data."
@@ -169,7 +163,7 @@ def test_a_network_is_trained_on_masks_alone(cases, tmp_path, tiny):
 
 def test_a_patient_who_trains_and_validates_is_refused(cases, tmp_path, tiny, capsys):
     words = ["train", "--data", str(cases / "train"), "--validation-data", str(cases / "train"), "--cases", "0"]
-    assert main([*words, "--validation-cases", "0", "--output", str(tmp_path / "run")]) == 2
+    assert main([*words, *tiny, "--validation-cases", "0", "--output", str(tmp_path / "run")]) == 2
     assert "trains and validates" in capsys.readouterr().err
 
 

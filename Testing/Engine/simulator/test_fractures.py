@@ -1,14 +1,18 @@
 import numpy as np
 import pytest
 
+from SpineFractureSegLib.engine.case import MAP_UNKNOWN
 from SpineFractureSegLib.engine.commands import simulate as simulate_command
 from SpineFractureSegLib.engine.simulator.config import SimulationConfig
 from SpineFractureSegLib.engine.simulator.deformation import deform
 from SpineFractureSegLib.engine.simulator.fractures import COMPRESSIONS, KINDS, draw_fracture, draw_intact
-from SpineFractureSegLib.engine.simulator.heights import genant_grade, mask_heights_mm, measure_heights_mm
+from SpineFractureSegLib.engine.simulator.heights import mask_heights_mm, measure_heights_mm
 from SpineFractureSegLib.engine.simulator.opening import Cleft, Distraction, draw_waves
+from SpineFractureSegLib.engine.simulator.part_fractures import PART_KINDS
+from SpineFractureSegLib.engine.simulator.truth import drawn_map
 from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame, frames_of
 from SpineFractureSegLib.engine.simulator.walls import CanalFragment, FrontStep, Widening
+from SpineFractureSegLib.engine.vertebrae.heights import genant_grade
 
 CONFIG = SimulationConfig()
 
@@ -84,13 +88,49 @@ def test_a_cleft_opens_by_its_width_and_leaves_the_rest_alone(frame):
 
 
 def test_a_distraction_gapes_behind_and_hinges_in_front(made_spine, frame):
-    distraction = Distraction(frame, 0.0, 0.2, draw_waves(np.random.default_rng(0), 0.0), 40.0)
+    bone = np.ones((97, 141), np.float32)
+    distraction = Distraction(frame, 0.0, 0.2, draw_waves(np.random.default_rng(0), 0.0), 40.0, bone, (-67.0, -70.0))
     for depth, widest in ((frame.depth_range[1] - 1, 0.6), (frame.depth_range[0] - 20, 9.8)):
         points = frame.centre[:, None] + frame.up[:, None] * np.arange(-5, 20, 0.1) + frame.front[:, None] * depth
         _, share = distraction.opened(points.astype(np.float32))
         assert 0.1 * (share > 0.5).sum() == pytest.approx(widest, abs=1.2)
     bodies = warped(made_spine, [distraction])
     assert (bodies == 20).sum() == pytest.approx(((made_spine.vertebrae == 20) & made_spine.bodies).sum(), rel=0.05)
+
+
+def test_soft_tissue_behind_a_distraction_stretches_over_centimetres_instead_of_gaping(frame):
+    nothing = np.zeros((97, 141), np.float32)
+    waves = draw_waves(np.random.default_rng(0), 0.0)
+    distraction = Distraction(frame, 0.0, 0.2, waves, 40.0, nothing, (-67.0, -70.0))
+    heights = np.arange(-40, 40, 0.1)
+    points = frame.centre[:, None] + frame.up[:, None] * heights + frame.front[:, None] * (frame.depth_range[0] - 20)
+    moved, density = distraction.backward(points.astype(np.float32))
+    step = np.diff(frame.coordinates(moved)[0]) / 0.1
+    assert step.min() > 0.6
+    assert density.min() == pytest.approx(step.min(), abs=0.05)
+    assert distraction.opened(points.astype(np.float32))[0].size == 0
+
+
+def test_a_chance_fracture_labels_the_body_and_leaves_the_arch_open(made_spine, frame):
+    fracture = draw_fracture(np.random.default_rng(0), made_spine, frame, "chance", (0.2, 0.6), CONFIG)
+    points = np.indices(made_spine.vertebrae.shape, dtype=np.float32).reshape(3, -1)
+    drawn = drawn_map({21: fracture}, points, made_spine.vertebrae.shape)
+    assert fracture.of_body
+    assert set(np.unique(drawn)) == {0, MAP_UNKNOWN}
+    arch = (made_spine.vertebrae == 21) & ~made_spine.bodies
+    assert arch[drawn == MAP_UNKNOWN].mean() > 0.7
+
+
+def test_chunks_of_points_go_the_same_way_as_all_at_once(made_spine, frame):
+    """More points than a chunk holds; a burst has squeezes, walls and clefts."""
+    burst = draw_fracture(np.random.default_rng(1), made_spine, frame, "burst", (0.2, 0.6), CONFIG)
+    points = np.indices(made_spine.vertebrae.shape, dtype=np.float32).reshape(3, -1)
+    origin, whole = deform(points, {21: burst}), points
+    for backward_map in burst.maps:
+        whole, _ = backward_map.backward(whole)
+    np.testing.assert_allclose(origin.points, whole, atol=1e-4)
+    for gap in origin.gaps[21]:
+        assert (np.diff(np.sort(gap.voxels)) > 0).all()
 
 
 def extent(bodies: np.ndarray, axis: int) -> tuple[int, int]:
@@ -124,5 +164,7 @@ def test_gaps_of_a_fracture_are_reported_with_its_vertebra(made_spine, frame):
 
 def test_the_command_offers_all_types():
     assert simulate_command.KINDS == KINDS
+    assert simulate_command.PART_KINDS == PART_KINDS
+    assert set(SimulationConfig().part_types) == set(PART_KINDS)
     assert set(COMPRESSIONS) <= set(KINDS)
     assert set(SimulationConfig().types) <= set(KINDS)

@@ -10,7 +10,7 @@ from SpineFractureSegLib.engine.simulator.deformation import Gap, Origin
 from SpineFractureSegLib.engine.simulator.fracture_lines import fill_gaps, fracture_hu
 from SpineFractureSegLib.engine.simulator.implants import METAL_HU, add_screws, add_streaks, cement_hu
 from SpineFractureSegLib.engine.simulator.mimics import MIMICS, degenerate_hu
-from SpineFractureSegLib.engine.simulator.sacrum import SACRUM, with_sacrum
+from SpineFractureSegLib.engine.simulator.sacrum import LUMBARIZED, SACRALIZED, SACRUM, draw_transition, with_sacrum
 from SpineFractureSegLib.engine.simulator.stretched_texture import renew_grain
 from SpineFractureSegLib.engine.simulator.vertebra_frame import frames_of
 
@@ -134,3 +134,30 @@ def test_the_library_s_sacrum_has_a_first_body():
         spine = with_sacrum(load_spine(shape_library() / f"{name}.npz"), np.random.default_rng(0))
         first = spine.bodies & (spine.vertebrae == SACRUM)
         assert 12_000 < first.sum() < 40_000
+
+
+def test_a_transitional_sacrum_has_a_disc_below_its_first_body_or_grows_onto_the_last_lumbar_vertebra(label_spine):
+    shifted = np.where(label_spine.vertebrae > 0, label_spine.vertebrae + 1, 0).astype(np.uint8)  # L1 to L5
+    spine = type(label_spine)(**vars(label_spine) | {"vertebrae": shifted})
+    plain, lumbarized, sacralized = (
+        with_sacrum(spine, np.random.default_rng(3), kind) for kind in ("none", LUMBARIZED, SACRALIZED)
+    )
+
+    def gap_mm(whole) -> float:
+        """From L5's body down to S1's, in the middle."""
+        last, first = ((whole.vertebrae == i) & whole.bodies for i in (24, SACRUM))
+        return float(np.nonzero(last)[0].min() - np.nonzero(first)[0].max())
+
+    assert gap_mm(sacralized) < gap_mm(plain) - 2
+    size = [(whole.vertebrae == SACRUM).sum() for whole in (plain, lumbarized)]
+    assert size[1] < 0.95 * size[0]
+    for whole in (plain, lumbarized, sacralized):
+        assert set(whole.ids) == {20, 21, 22, 23, 24, SACRUM}
+    assert (sacralized.vertebrae == 24).sum() >= (plain.vertebrae == 24).sum()
+
+
+def test_transitions_are_as_frequent_as_asked():
+    rng = np.random.default_rng(0)
+    drawn = [draw_transition(rng, 0.5) for _ in range(400)]
+    assert 0.4 < np.mean([kind != "none" for kind in drawn]) < 0.6
+    assert {draw_transition(rng, 0.0) for _ in range(20)} == {"none"}

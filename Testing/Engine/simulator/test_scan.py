@@ -2,11 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from SpineFractureSegLib.engine.simulator.acquisition import acquire, thick_slices
 from SpineFractureSegLib.engine.simulator.config import SimulationConfig
 from SpineFractureSegLib.engine.simulator.hounsfield import synthesize_hu
 from SpineFractureSegLib.engine.simulator.noise import smooth_noise
+from SpineFractureSegLib.engine.simulator.outside import add_outside
+from SpineFractureSegLib.engine.simulator.sampling import sample_spine
 
 
 @pytest.mark.parametrize("sigma", [1.0, 3.0, 9.0, 20.0])
@@ -67,3 +70,46 @@ def test_synthesized_bone_has_a_shell_denser_than_its_core_and_denser_than_disc_
         assert 30 < core < 350
         assert shell > core + 100
         assert 30 < disc < 140
+
+
+def test_body_ids_are_those_of_a_lookup_of_every_point(made_spine):
+    """Only points near bodies are looked up; the answer is as if all were."""
+    rng = np.random.default_rng(0)
+    points = (rng.uniform(-6, 6, (3, 60_000)) + rng.uniform(0, 1, (3, 60_000)) * [[180], [120], [90]]).astype(
+        np.float32
+    )
+    _, ids = sample_spine(made_spine, points, (60, 1000, 1), rng)
+    share = ndimage.map_coordinates(made_spine.bodies.astype(np.float32), points, order=1)
+    nearest = ndimage.map_coordinates(made_spine.vertebrae, points, order=0)
+    np.testing.assert_array_equal(ids.ravel(), np.where(share > 0.5, nearest, 0))
+
+
+def outside(half_width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tissue of 40 HU, 200 rows from 60 mm in front of the spine, with what is outside of it."""
+    hu = np.full((4, 200, 2 * half_width + 1), 40, np.float32)
+    behind = np.broadcast_to(np.arange(200, dtype=np.float32)[None, :, None] - 60, (4, 200, 1))
+    beside = np.arange(-half_width, half_width + 1, dtype=np.float32)[None, None]
+    add_outside(hu, behind, beside, np.random.default_rng(seed))
+    return hu, behind
+
+
+def test_behind_the_back_is_air_and_most_often_a_table_the_same_in_every_slice():
+    tables = 0
+    for seed in range(12):
+        hu, behind = outside(40, seed)
+        np.testing.assert_array_equal(hu[:, behind[0, :, 0] < 84], 40)
+        behind_back = hu[:, 175:]
+        assert (behind_back < -850).mean() > 0.7
+        np.testing.assert_array_equal(behind_back[0], behind_back[-1])
+        tables += bool((behind_back > -500).any())
+    assert 4 <= tables <= 12
+
+
+def test_arms_lie_beside_the_body_where_the_field_of_view_is_wide():
+    arms = 0
+    for seed in range(12):
+        hu, _ = outside(260, seed)
+        beside = np.abs(np.arange(-260, 261))
+        assert (hu[:, 50, beside < 135] == 40).all()
+        arms += bool((hu[:, :, beside > 180] > 600).any())
+    assert 3 <= arms <= 11

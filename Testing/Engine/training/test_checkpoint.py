@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from SpineFractureSegLib.engine.errors import UserError
-from SpineFractureSegLib.engine.training.checkpoint import EpochLog, load_checkpoint, save_atomically
+from SpineFractureSegLib.engine.training.checkpoint import load_checkpoint, save_atomically
 
 
 def test_a_checkpoint_comes_back_and_leaves_no_partial_file(tmp_path):
@@ -29,15 +29,3 @@ def test_damaged_and_foreign_files_are_refused_in_one_sentence(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError, match="cannot be read as a checkpoint"):
             load_checkpoint(path)
-
-
-def test_the_log_drops_rows_of_epochs_that_are_done_again(tmp_path):
-    path = tmp_path / "log.csv"
-    log = EpochLog(path, ("epoch", "loss"), 0)
-    for epoch in range(3):
-        log.append({"epoch": epoch, "loss": 1 / 3})
-    assert path.read_text().splitlines()[:2] == ["epoch,loss", "0,0.333333"]
-    resumed = EpochLog(path, ("epoch", "loss"), 2)
-    assert [row["epoch"] for row in resumed.rows()] == ["0", "1"]
-    resumed.append({"epoch": 2, "loss": 0.5})
-    assert [row["loss"] for row in resumed.rows()] == ["0.333333", "0.333333", "0.5"]

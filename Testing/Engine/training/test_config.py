@@ -3,7 +3,6 @@ import pytest
 from SpineFractureSegLib.engine.training import TrainingConfig
 from SpineFractureSegLib.engine.training.augmentation import Augmentation
 from SpineFractureSegLib.engine.training.config import Balance
-from SpineFractureSegLib.engine.training.presets import bundled_cpu, paper
 
 
 def test_defaults_are_the_papers_protocol():
@@ -24,6 +23,7 @@ def test_defaults_are_the_papers_protocol():
         ("plateau_factor", 1.0),
         ("schedule", "linear"),
         ("precision", "float16"),
+        ("observed_score", "vertebra_auc"),
         ("split", (0.7, 0.1, 0.1)),
         ("split", (1.2, -0.2, 0.0)),
         ("workers", -1),
@@ -42,14 +42,3 @@ def test_balance_and_augmentation_refuse_impossible_numbers():
         Augmentation(noise_chance=1.5)
     with pytest.raises(ValueError, match="gain"):
         Augmentation(gain=(1.2, 0.8))
-
-
-def test_presets_fit_together():
-    for preset in (paper(), bundled_cpu(10.0)):
-        assert preset.network.input_channels == len(preset.preprocessing.context_mm)
-    bundled = bundled_cpu(10.0)
-    assert bundled.training.max_minutes == 10.0
-    assert bundled.training.early_stopping_epochs == 0
-    assert bundled.network.decoder_skips
-    assert bundled.network.outputs == ("fracture", "vertebra")
-    assert paper().network.outputs == ("fracture",)

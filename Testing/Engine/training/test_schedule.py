@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from SpineFractureSegLib.engine.training.schedule import Plateau, cosine_factor
@@ -22,3 +24,16 @@ def test_plateau_lowers_the_rate_each_time_its_epochs_are_over():
 
 def test_a_score_of_zero_is_still_the_best_first_one():
     assert Plateau().observe(0, 0.0, 2, 0.5)
+
+
+def test_a_first_score_that_is_no_number_is_kept_until_there_is_one():
+    plateau = Plateau()
+    assert [
+        plateau.observe(epoch, score, 5, 0.4) for epoch, score in enumerate((math.nan, math.nan, 0.0, math.nan))
+    ] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert (plateau.best_epoch, plateau.best_score) == (2, 0.0)

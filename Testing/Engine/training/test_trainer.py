@@ -16,7 +16,7 @@ from SpineFractureSegLib.engine.preprocessing import Preprocessing
 from SpineFractureSegLib.engine.training import TrainingConfig, train
 from SpineFractureSegLib.engine.training.augmentation import NO_AUGMENTATION
 from SpineFractureSegLib.engine.training.checkpoint import load_checkpoint
-from SpineFractureSegLib.engine.training.trainer import LOG_COLUMNS
+from SpineFractureSegLib.engine.training.epoch_log import LOG_COLUMNS
 
 NETWORK = NetworkConfig(width=4, input_channels=3, outputs=("fracture", "vertebra"), decoder_skips=True)
 PREPROCESSING = Preprocessing(context_mm=(-3.0, 0.0, 3.0), window_size=(80, 48))  # one window a slice
@@ -90,7 +90,13 @@ def rows_of(path):
 
 def test_a_run_leaves_checkpoints_a_log_and_a_model(whole):
     folder, result = whole
-    assert {path.name for path in folder.iterdir()} == {"last.pt", "best.pt", "log.csv", "model.safetensors"}
+    assert {path.name for path in folder.iterdir()} == {
+        "last.pt",
+        "best.pt",
+        "log.csv",
+        "report.html",
+        "model.safetensors",
+    }
     assert (result.epochs, result.ended_by) == (2, "epochs")
     model = load_model(result.model_path)
     assert model.network_config == NETWORK
@@ -191,6 +197,70 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(run):
     )
     assert result.ended_by == "no improvement"
     assert result.epochs <= 5
+
+
+def test_the_observed_score_chooses_the_best_weights(run, folder, monkeypatch):
+    """Pooled Dice rises from epoch to epoch, Dice by case falls: each has its own best epoch."""
+    from SpineFractureSegLib.engine.training import trainer
+
+    def scored_better_and_worse():
+        epochs = iter(range(10))
+        real = trainer.validation_scores
+
+        def scores(scored):
+            epoch = next(epochs)
+            return dataclasses.replace(real(scored), dice_pooled=0.1 * epoch, dice_mean=0.9 - 0.1 * epoch)
+
+        return scores
+
+    for observed, best in (("dice_pooled", 2), ("dice_mean", 0)):
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer, "validation_scores", scored_better_and_worse())
+            settings = {"max_epochs": 3, "slices_per_epoch": 4, "observed_score": observed}
+            result = run(f"observed {observed}", **settings)
+        assert result.best_epoch == best
+        assert load_checkpoint(folder / f"observed {observed}" / "best.pt")["epoch"] == best
+        assert result.epochs == 3
+
+
+def test_every_epoch_is_told_as_the_log_has_it(run, folder):
+    rows = []
+    run("told", on_epoch=rows.append, slices_per_epoch=4)
+    assert [row["epoch"] for row in rows] == [0, 1]
+    for row, logged in zip(rows, rows_of(folder / "told" / "log.csv"), strict=True):
+        assert tuple(row) == tuple(logged) == LOG_COLUMNS
+        assert float(logged["loss"]) == pytest.approx(row["loss"], rel=1e-5)
+
+
+def test_a_stop_while_validating_is_a_stop(run, whole, folder):
+    stop = []
+
+    def stop_in_validation(done, total, stage):
+        if stage == "validation cases":
+            stop.append(True)
+
+    with pytest.raises(Cancelled):
+        run("stopped in validation", on_progress=stop_in_validation, should_stop=lambda: bool(stop))
+    run("stopped in validation")
+    assert_same_weights(weights_in(whole[0] / "last.pt"), weights_in(folder / "stopped in validation" / "last.pt"))
+
+
+def test_two_validation_cases_of_one_name_are_two_cases(run, make_case, monkeypatch):
+    from SpineFractureSegLib.engine.training import trainer
+
+    thin = (72, 40, 18)
+    first, second = (dataclasses.replace(make_case(seed, shape=thin), name="same") for seed in (5, 7))
+    seen = []
+    real = trainer.validation_scores
+    monkeypatch.setattr(trainer, "validation_scores", lambda scored: seen.append(scored) or real(scored))
+    run("same names", validation_cases=[first, second], max_epochs=1, slices_per_epoch=4)
+    assert [item.case.patient for item in seen[0]] == ["patient5", "patient7"]
+
+
+def test_dice_by_case_needs_a_validation_case_with_a_fracture(run, make_case):
+    healthy = make_case(6, fractured=False, shape=(72, 40, 18))
+    with pytest.raises(UserError, match="observe dice_pooled"):
+        run("healthy", observed_score="dice_mean", validation_cases=[healthy])
 
 
 def test_a_time_budget_ends_the_run_within_an_epoch_and_the_rate_reaches_zero(run, folder):

@@ -11,6 +11,7 @@ from SpineFractureSegLib.engine.errors import Cancelled
 from SpineFractureSegLib.engine.inference import SlicePredictor
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
 from SpineFractureSegLib.engine.progress import no_progress
+from SpineFractureSegLib.engine.training.team import Team
 from SpineFractureSegLib.engine.training.validation import (
     ScoredCase,
     choose_min_volume,
@@ -39,7 +40,7 @@ def scored_case(case, probability, voxel_mm3=1.0):
 
 def test_a_network_that_is_right_scores_one_and_slices_stand_for_their_neighbors(predictor, make_case):
     cases = [make_case(1), make_case(2), make_case(3, fractured=False, has_bodies=False)]
-    scored = score_cases(predictor, cases, 2, 3, no_progress)
+    scored = score_cases(predictor, cases, 2, 3, Team("cpu"), no_progress)
     scores = validation_scores(scored)
     assert scores.dice_pooled == pytest.approx(1.0)
     assert scores.dice_mean == pytest.approx(1.0)
@@ -53,14 +54,14 @@ def test_a_network_that_is_right_scores_one_and_slices_stand_for_their_neighbors
 
 def test_simulated_cases_are_scored_around_their_bodies_and_real_ones_everywhere(predictor, make_case):
     case = make_case(1, fractured=False, shape=(72, 100, 80))
-    part = score_cases(predictor, [case], 1, 1, no_progress)[0]
+    part = score_cases(predictor, [case], 1, 1, Team("cpu"), no_progress)[0]
     there = np.flatnonzero(case.bodies.any((0, 1)))
     assert part.bodies.any()
     assert part.probability.shape == part.bodies.shape
     assert len(part.bodies) == there[-1] + 1 + 12 - max(there[0] - 12, 0)
     assert part.bodies.shape[2] < 100
     real = dataclasses.replace(case, truth={"as_scanned": True})
-    assert score_cases(predictor, [real], 1, 4, no_progress)[0].probability.shape == (20, 72, 100)
+    assert score_cases(predictor, [real], 1, 4, Team("cpu"), no_progress)[0].probability.shape == (20, 72, 100)
 
 
 def test_false_alarms_in_cases_without_fracture_lower_the_pooled_score_only(make_case):
@@ -135,7 +136,7 @@ def test_validation_stops_between_batches(make_case):
     placement = Placement(torch.device("cpu"), torch.float32, 8)
     predictor = SlicePredictor(Bright(), 2, preprocessing, placement, should_stop=lambda: True)
     with pytest.raises(Cancelled):
-        score_cases(predictor, [make_case(1)], 1, 1, no_progress)
+        score_cases(predictor, [make_case(1)], 1, 1, Team("cpu"), no_progress)
 
 
 def drawn(case, mask):
@@ -179,6 +180,6 @@ def test_a_case_without_bodies_is_scored_everywhere_against_its_map(predictor, m
     case = dataclasses.replace(
         case, bodies=np.zeros_like(case.bodies), fractured=(), has_bodies=False, fracture_map=fracture_map
     )
-    scored = score_cases(predictor, [case], 1, 3, no_progress)
+    scored = score_cases(predictor, [case], 1, 3, Team("cpu"), no_progress)
     assert scored[0].probability.shape == (24, 72, 40)
     assert validation_scores(scored).dice_pooled == pytest.approx(1.0)

@@ -2,11 +2,16 @@
 
   spine-fracture-seg benchmark accuracy --count 24 --output accuracy
   spine-fracture-seg benchmark accuracy --count 24 --real-ct chest.nii.gz --real-ct abdomen.nii.gz --output accuracy
+  spine-fracture-seg benchmark accuracy --count 0 --shapes-split test validation train --output shapes
   spine-fracture-seg benchmark speed ct.nii.gz
 
 accuracy simulates --count cases on the test spines of the shape library (patients that were not trained on), with
 scanners and patterns that training never draws, and scores whole volumes. --real-ct adds CTs without known fracture:
-every finding there is a false alarm. The output folder gets accuracy.json and a picture per case.
+every finding there is a false alarm. The fractured vertebrae that the library's label maps of --shapes-split hold are
+put into synthesized surroundings; those of the training part were trained on. --shapes adds meshes of single vertebrae,
+each put into a spine of the library; those of grade 0 are controls.
+The output folder gets accuracy.json, accuracy.html and a picture per case. An interrupted call goes on where it was
+stopped: a case that was scored with the same model file is not run again.
 """
 
 import argparse
@@ -18,18 +23,34 @@ from typing import TYPE_CHECKING
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
 
 if TYPE_CHECKING:
+    from SpineFractureSegLib.engine.benchmark.real_shapes import RealShape
     from SpineFractureSegLib.engine.model_file import Model
+    from SpineFractureSegLib.engine.progress import ProgressCallback
+
+_SHAPE_SEED = 50_000  # beyond the seeds of the simulated cases
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(title="benchmarks", dest="benchmark", required=True, metavar="BENCHMARK")
-    accuracy = kinds.add_parser("accuracy", help="Dice, IoU, vertebra and lesion scores, false alarms")
+    accuracy = kinds.add_parser("accuracy", help="Dice, IoU, vertebra and lesion scores, false alarms, calibration")
     accuracy.add_argument("--output", required=True, metavar="FOLDER")
-    accuracy.add_argument("--count", type=int, default=24, help="simulated cases; 0: real CTs alone (default: 24)")
+    accuracy.add_argument("--count", type=int, default=24, help="simulated cases; 0: none (default: 24)")
     accuracy.add_argument("--seed", type=int, default=900_000)
     accuracy.add_argument("--library", metavar="FOLDER", help="spines; default: the shape library of the clone")
     accuracy.add_argument("--split", choices=("validation", "test"), default="test")
     accuracy.add_argument("--real-ct", action="append", default=[], metavar="CT", help="may be given several times")
+    accuracy.add_argument(
+        "--shapes-split",
+        nargs="*",
+        choices=("train", "validation", "test"),
+        default=["validation", "test"],
+        help="parts of the library whose real fractured vertebrae are tried (default: validation test)",
+    )
+    accuracy.add_argument("--shapes", metavar="FOLDER", help="of meshes (.ply) of single real vertebrae")
+    accuracy.add_argument(
+        "--shapes-table", metavar="CSV", help="columns file, vertebra and genant (default: shapes.csv in that folder)"
+    )
+    accuracy.add_argument("--surroundings", type=int, default=4, help="per real shape (default: 4)")
     accuracy.add_argument("--processes", type=int, default=1, help="processes that simulate")
     speed = kinds.add_parser("speed", help="seconds and memory for one CT")
     speed.add_argument("ct", metavar="CT")
@@ -41,93 +62,94 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from SpineFractureSegLib.engine.errors import UserError
     from SpineFractureSegLib.engine.model_file import load_model
 
     model = load_model(arguments.model)
-    if arguments.benchmark == "speed":
-        from SpineFractureSegLib.engine.benchmark.speed import measure_speed
-        from SpineFractureSegLib.engine.volume import read_ct
+    return {"accuracy": _accuracy, "speed": _speed}[arguments.benchmark](arguments, model)
 
-        if arguments.repeats < 1:
-            raise UserError(f"--repeats must be 1 or more, not {arguments.repeats}.")
-        measured = measure_speed(read_ct(arguments.ct).image, model, arguments.device, arguments.repeats)
-        print(json.dumps(measured, indent=2))
-        return 0
-    report = {"model": model.card.name, "version": model.card.version, "threshold": model.card.threshold}
-    path = Path(arguments.output) / "accuracy.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if arguments.count > 0:
-        report["simulated"] = _simulated(arguments, model)
-    report["real"] = _real(arguments, model)
-    path.write_text(json.dumps(report, indent=2) + "\n")
-    summary = report["simulated"]["summary"] if "simulated" in report else None
-    print(json.dumps({"simulated": summary, "real": report["real"]}, indent=2))
-    print(f"Written     {path} and pictures beside it")
+
+def _speed(arguments: argparse.Namespace, model: "Model") -> int:
+    from SpineFractureSegLib.engine.benchmark.speed import measure_speed
+    from SpineFractureSegLib.engine.errors import UserError
+    from SpineFractureSegLib.engine.volume import read_ct
+
+    if arguments.repeats < 1:
+        raise UserError(f"--repeats must be 1 or more, not {arguments.repeats}.")
+    measured = measure_speed(read_ct(arguments.ct).image, model, arguments.device, arguments.repeats)
+    print(json.dumps(measured, indent=2))
     return 0
 
 
-def _simulated(arguments: argparse.Namespace, model: "Model") -> dict:
-    from SpineFractureSegLib.engine.benchmark.accuracy import score_case, summarize, to_json
-    from SpineFractureSegLib.engine.benchmark.picture import sagittal_picture
-    from SpineFractureSegLib.engine.case import load_case
+def _accuracy(arguments: argparse.Namespace, model: "Model") -> int:
+    from SpineFractureSegLib.engine.benchmark.accuracy import begin, measure_real_cts, measure_shapes, measure_simulated
+    from SpineFractureSegLib.engine.benchmark.accuracy_report import accuracy_page
+    from SpineFractureSegLib.engine.benchmark.real_ct import case_without_fracture
+    from SpineFractureSegLib.engine.benchmark.scoring import CaseScorer
+    from SpineFractureSegLib.engine.errors import UserError
+    from SpineFractureSegLib.engine.output_set import OutputSet
+
+    if arguments.count < 0 or arguments.surroundings < 1 or arguments.processes < 1:
+        raise UserError("--count must be 0 or more, --surroundings and --processes 1 or more.")
+    shapes = _real_shapes(arguments)  # first: what is wrong with them is said before the long work
+    folder = Path(arguments.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    on_progress = progress_to(sys.stderr, arguments.progress)
+    scorer, accuracy = CaseScorer(model, folder, arguments.device), begin(model)
+    if arguments.count:
+        measure_simulated(accuracy, scorer, _simulated(arguments, on_progress), on_progress)
+    names = [Path(path).name for path in arguments.real_ct]
+    measure_real_cts(accuracy, scorer, names, map(case_without_fracture, arguments.real_ct), on_progress)
+    if shapes:
+        seed = arguments.seed + _SHAPE_SEED
+        measure_shapes(accuracy, scorer, shapes, arguments.surroundings, seed, on_progress)
+    pictures = {score.name: scorer.picture(score) for score in (*accuracy.simulated, *accuracy.shapes)}
+    findings = {score.name: scorer.finding_pictures(score) for score in accuracy.real}
+    html = accuracy_page(accuracy.report, accuracy.simulated, accuracy.reliability, pictures, findings)
+    text = json.dumps(accuracy.report, indent=2, allow_nan=False) + "\n"
+    with OutputSet() as outputs:
+        outputs.place(folder / "accuracy.json").write_text(text, encoding="utf-8")
+        outputs.place(folder / "accuracy.html").write_text(html, encoding="utf-8")
+    print(json.dumps(_shown(accuracy.report), indent=2))
+    print(f"Written     {folder / 'accuracy.json'}, accuracy.html and pictures beside it")
+    return 0
+
+
+def _simulated(arguments: argparse.Namespace, on_progress: "ProgressCallback") -> list[Path]:
     from SpineFractureSegLib.engine.simulator.config import HELD_OUT
     from SpineFractureSegLib.engine.simulator.generate import generate_cases
     from SpineFractureSegLib.engine.simulator.shapes import shape_library
 
-    on_progress = progress_to(sys.stderr, arguments.progress)
-    folder = Path(arguments.output)
-    made = generate_cases(
+    return generate_cases(
         arguments.library or shape_library(),
         arguments.split,
         arguments.count,
-        folder / "cases",
+        Path(arguments.output) / "cases",
         seed=arguments.seed,
         config=HELD_OUT,
         processes=arguments.processes,
         on_progress=on_progress,
-    )
-    scores = []
-    for number, path in enumerate(made.simulated):
-        case = load_case(path)
-        score, probability = score_case(case, model, arguments.device)
-        scores.append(score)
-        title = f"{case.name}  Dice {score.dice:.2f}  {score.false_positives} false"
-        sagittal_picture(case.hu, probability, case.fracture_mask, case.bodies > 0, title).save(
-            folder / f"{path.stem}.png"
-        )
-        on_progress(number + 1, len(made.simulated), "scored cases")
-    return {"summary": summarize(scores, model.card.threshold), "cases": to_json(scores)}
+    ).simulated
 
 
-def _real(arguments: argparse.Namespace, model: "Model") -> list[dict]:
-    from SpineFractureSegLib.engine.benchmark.picture import sagittal_picture
-    from SpineFractureSegLib.engine.orientation import to_working_grid
-    from SpineFractureSegLib.engine.pipeline import segment_array
-    from SpineFractureSegLib.engine.postprocess import label_components, remove_small_components
-    from SpineFractureSegLib.engine.volume import read_ct
+def _real_shapes(arguments: argparse.Namespace) -> list["RealShape"]:
+    from SpineFractureSegLib.engine.benchmark.mesh_shapes import read_shape_table, shape_in_spine
+    from SpineFractureSegLib.engine.benchmark.real_shapes import shapes_of_library
+    from SpineFractureSegLib.engine.simulator.shapes import load_library, shape_library
 
-    rows = []
-    for number, path in enumerate(arguments.real_ct):
-        working = to_working_grid(read_ct(path).image, model.preprocessing.spacing_mm)
-        volumes, predicted = segment_array(working.hu, model, device=arguments.device)
-        probability, voxel_mm3 = volumes["fracture"], model.preprocessing.spacing_mm**3
-        mask = remove_small_components(probability >= model.card.threshold, model.card.min_volume_mm3, voxel_mm3)
-        labels, count = label_components(mask)
-        sizes = (labels[labels > 0], voxel_mm3 / 1000)
-        name = Path(path).name
-        rows.append(
-            {
-                "ct": name,
-                "findings": count,
-                "volume_ml": round(float(len(sizes[0]) * sizes[1]), 2),
-                "largest_probability": round(float(probability.max()), 3),
-                "warnings": predicted.warnings,
-            }
-        )
-        title = f"{name}  {count} findings, {rows[-1]['volume_ml']} mL"
-        sagittal_picture(working.hu, probability, None, volumes.get("vertebra"), title).save(
-            Path(arguments.output) / f"real-{name.split('.')[0]}.png"
-        )
-        progress_to(sys.stderr, arguments.progress)(number + 1, len(arguments.real_ct), "real CTs")
-    return rows
+    if not arguments.shapes_split and not arguments.shapes:
+        return []
+    spines = load_library(arguments.library or shape_library())
+    shapes = shapes_of_library([spine for spine in spines if spine.split in arguments.shapes_split])
+    if arguments.shapes:
+        table = arguments.shapes_table or Path(arguments.shapes) / "shapes.csv"
+        shapes += [shape_in_spine(shape, spines) for shape in read_shape_table(arguments.shapes, table)]
+    return shapes
+
+
+def _shown(report: dict) -> dict:
+    """What the terminal gets: without curves and single cases."""
+    return {
+        "simulated": report["simulated"]["summary"] if "simulated" in report else None,
+        "real": report["real"],
+        "shapes": report["shapes"]["found"] if "shapes" in report else None,
+    }

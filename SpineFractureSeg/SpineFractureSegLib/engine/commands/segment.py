@@ -4,10 +4,16 @@
 
 CT is a NIfTI, NRRD or MHA file, or a DICOM folder or file of a series. The output lies on the CT's exact grid:
 .seg.nrrd opens in 3D Slicer as a segmentation, with --vertebrae of two segments; .nii.gz, .nii, .nrrd and .mha hold 0
-and 1. With --reference the report and the picture also say how well the result agrees with a mask drawn by hand. The
-files appear together when all is done, or not at all. With --progress json, stderr begins with one object of device,
-precision, model, version and pid, and goes on with one of stage, done and total a step. Exit code 0: done; 2: something
-to mend, said in one sentence; 130: cancelled.
+and 1. With --reference the report and the picture also say how well the result agrees with a mask drawn by hand.
+
+Each vertebra is measured: --spine-table and --html write fracture probability, heights, Genant grade and trabecular
+Hounsfield units. Vertebrae are numbered from the top; their levels are known with --levels (a label map of
+TotalSegmentator, SPINEPS or VerSe, or a Slicer segmentation) or --level (one vertebra named by a point in it, RAS in
+mm: --level L3@-4.5,20,310). From DICOM, --dicom-seg and --dicom-sr write a segmentation and a structured report.
+
+The files appear together when all is done, or not at all. With --progress json, stderr begins with one object of
+device, precision, model, version and pid, and goes on with one of stage, done and total a step. Exit code 0: done; 2:
+something to mend, said in one sentence; 130: cancelled.
 
 Research use only, not a medical device.
 """
@@ -16,7 +22,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from SpineFractureSegLib.engine.preprocessing import PLANES
@@ -25,9 +31,10 @@ from SpineFractureSegLib.engine.progress_output import add_progress_argument, pr
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-    from SpineFractureSegLib.engine.metrics import Scores
     from SpineFractureSegLib.engine.model_file import Model
     from SpineFractureSegLib.engine.pipeline import SegmentationResult
+
+_OF_VERTEBRAE = ("vertebrae", "spine_table", "levels", "level")  # arguments that need the vertebra channel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vertebrae", action="store_true", help="a second segment, the vertebral bodies (.seg.nrrd)")
     parser.add_argument("--probability", metavar="P", help="probability of fracture as an image: .nii.gz, .nrrd, .mha")
     parser.add_argument("--report", metavar="JSON", help="findings, device, model, seconds, warnings")
-    parser.add_argument("--preview", metavar="PNG", help="picture of three slices with outlines")
+    parser.add_argument("--preview", metavar="PNG", help="picture of three slices and the straightened spine")
+    parser.add_argument("--spine-table", metavar="CSV", help="one row per vertebra: probability, heights, grade, HU")
+    parser.add_argument("--html", metavar="HTML", help="report to read: pictures, vertebrae, findings; one file")
+    parser.add_argument("--bodies", metavar="B", help="vertebral bodies by number as an image: .nii.gz, .nrrd, .mha")
+    parser.add_argument("--dicom-seg", metavar="DCM", help="segmentation as DICOM, of a CT that was read from DICOM")
+    parser.add_argument("--dicom-sr", metavar="DCM", help="the vertebrae as a DICOM structured report (TID 1500)")
+    names = parser.add_mutually_exclusive_group()
+    names.add_argument("--levels", metavar="MAP", help="label map of vertebrae that tells their levels")
+    names.add_argument("--level", metavar="L3@R,A,S", help="one vertebra's level, and a point in it, in mm")
     parser.add_argument("--reference", metavar="R", help="a mask to compare with; nonzero is fracture")
     parser.add_argument("--model", metavar="NAME|PATH", help="default: the bundled model; see `models list`")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
@@ -50,25 +65,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from SpineFractureSegLib.engine.commands.segment_outputs import RunFiles, check_outputs, output_paths, write_outputs
+    from SpineFractureSegLib.engine.commands.segment_summary import summary
     from SpineFractureSegLib.engine.mask_reader import read_mask
     from SpineFractureSegLib.engine.metrics import evaluate
     from SpineFractureSegLib.engine.model_file import load_model
-    from SpineFractureSegLib.engine.output_set import OutputSet
     from SpineFractureSegLib.engine.pipeline import segment_ct
-    from SpineFractureSegLib.engine.preview import render_preview, write_preview
-    from SpineFractureSegLib.engine.report import NOTICE, segmentation_report, write_json
-    from SpineFractureSegLib.engine.spine_region import VERTEBRA_PROBABILITY
+    from SpineFractureSegLib.engine.report import NOTICE
+    from SpineFractureSegLib.engine.spine_report.dicom_source import read_source
     from SpineFractureSegLib.engine.volume import read_ct
-    from SpineFractureSegLib.engine.writers import write_mask, write_probability
 
-    _check_outputs(arguments)
+    check_outputs(arguments)
+    name_levels = _levels(arguments)
     read = read_ct(arguments.ct, series=arguments.series)
+    if arguments.dicom_seg:
+        read_source(read.series)
     reference = read_mask(arguments.reference) if arguments.reference else None
     if reference is not None:
         _refuse_elsewhere(read.image, reference)
     model = load_model(arguments.model)
-    if arguments.vertebrae:
-        _refuse_without_vertebrae(model)
+    _refuse_without_vertebrae(arguments, model)
     if arguments.progress == "json":
         write_json_line(sys.stderr, _facts(arguments, model))
     result = segment_ct(
@@ -81,58 +97,41 @@ def run(arguments: argparse.Namespace) -> int:
         batch_size=arguments.batch_size,
         on_progress=progress_to(sys.stderr, arguments.progress),
     )
+    result = name_levels(result)
     scores = None if reference is None else evaluate(result.mask, reference)
-
-    vertebrae = result.vertebrae >= VERTEBRA_PROBABILITY if arguments.vertebrae else None
-    compress = not arguments.uncompressed
-    with OutputSet() as outputs:
-        write_mask(outputs.place(arguments.output), result.mask, vertebrae, compress=compress)
-        if arguments.probability:
-            write_probability(outputs.place(arguments.probability), result.probability, compress=compress)
-        if arguments.report:
-            report = segmentation_report(result, ct=arguments.ct, warnings=read.warnings, scores=scores)
-            write_json(outputs.place(arguments.report), report)
-        if arguments.preview:
-            picture = render_preview(
-                read.image,
-                result.mask,
-                reference=reference,
-                vertebrae=result.vertebrae,
-                title=Path(arguments.ct).name,
-                caption=_caption(result, scores),
-            )
-            write_preview(outputs.place(arguments.preview), picture)
+    threshold = model.card.threshold if arguments.threshold is None else arguments.threshold
+    write_outputs(arguments, RunFiles(read, result, threshold, reference, scores))
 
     for warning in [*read.warnings, *result.warnings]:
         print(f"warning: {warning}", file=sys.stderr)
-    print("\n".join([*_summary(result, scores), f"Written     {', '.join(_output_paths(arguments))}", NOTICE]))
+    print("\n".join([*summary(result, scores), f"Written     {', '.join(output_paths(arguments))}", NOTICE]))
     return 0
 
 
-def _check_outputs(arguments: argparse.Namespace) -> None:
-    """What would only fail after the long work fails now."""
-    from SpineFractureSegLib.engine.atomic_file import check_place
+def _levels(arguments: argparse.Namespace) -> "Callable[[SegmentationResult], SegmentationResult]":
+    """What names the vertebrae of a result; what the user gave for it is read now, before the long work."""
     from SpineFractureSegLib.engine.errors import UserError
-    from SpineFractureSegLib.engine.writers import IMAGE_SUFFIXES, check_output_path
+    from SpineFractureSegLib.engine.vertebrae.levels import (
+        levels_from_map,
+        levels_from_point,
+        parse_named_point,
+        read_level_map,
+    )
 
-    paths = _output_paths(arguments)
-    inputs = {Path(path).resolve() for path in (arguments.ct, arguments.reference) if path}
-    for number, path in enumerate(paths):
-        if Path(path).resolve() in inputs:
-            raise UserError(f"{path} is an input of this run and would be overwritten; choose another output.")
-        if Path(path).resolve() in {Path(other).resolve() for other in paths[:number]}:
-            raise UserError(f"{path} is named for two outputs; give each its own file.")
-    if arguments.vertebrae and not arguments.output.lower().endswith(".seg.nrrd"):
-        raise UserError(
-            f"--vertebrae makes a second segment, which '{Path(arguments.output).name}' cannot hold; choose .seg.nrrd."
-        )
-    check_output_path(arguments.output)
-    if arguments.probability:
-        check_output_path(arguments.probability, IMAGE_SUFFIXES)
-    if arguments.report:
-        check_place(arguments.report, ".json")
-    if arguments.preview:
-        check_place(arguments.preview, ".png")
+    level_map = read_level_map(arguments.levels) if arguments.levels else None
+    point = parse_named_point(arguments.level) if arguments.level else None
+
+    def name_levels(result: "SegmentationResult") -> "SegmentationResult":
+        try:
+            if level_map is not None and result.spine:
+                return replace(result, spine=levels_from_map(result.spine, result.labels, *level_map))
+            if point is not None:
+                return replace(result, spine=levels_from_point(result.spine, result.labels, *point))
+        except UserError as error:  # the segmentation is worth more than its names
+            return replace(result, warnings=[*result.warnings, f"The vertebrae are not named: {error}"])
+        return result
+
+    return name_levels
 
 
 def _refuse_elsewhere(ct: "sitk.Image", reference: "sitk.Image") -> None:
@@ -147,12 +146,14 @@ def _refuse_elsewhere(ct: "sitk.Image", reference: "sitk.Image") -> None:
         evaluate(nothing, reference)
 
 
-def _refuse_without_vertebrae(model: "Model") -> None:
+def _refuse_without_vertebrae(arguments: argparse.Namespace, model: "Model") -> None:
     from SpineFractureSegLib.engine.errors import UserError
 
-    if "vertebra" not in model.network_config.outputs:
+    asked = [name for name in _OF_VERTEBRAE if getattr(arguments, name)]
+    if asked and "vertebra" not in model.network_config.outputs:
+        options = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
         raise UserError(
-            f"The model {model.card.name} outlines fractures only, no vertebrae: leave out --vertebrae or choose "
+            f"The model {model.card.name} outlines fractures only, no vertebrae: leave out {options} or choose "
             "another model."
         )
 
@@ -169,52 +170,6 @@ def _facts(arguments: argparse.Namespace, model: "Model") -> dict:
         "version": model.card.version,
         "pid": os.getpid(),
     }
-
-
-def _output_paths(arguments: argparse.Namespace) -> list[str]:
-    paths = (arguments.output, arguments.probability, arguments.report, arguments.preview)
-    return [path for path in paths if path is not None]
-
-
-def _summary(result: "SegmentationResult", scores: "Scores | None") -> list[str]:
-    """What a person wants to see at once."""
-    lines = [
-        f"Model       {result.model.name}, version {result.model.version}",
-        f"Device      {result.device}, {result.precision}, batch {result.batch_size}",
-        f"Time        {result.seconds:.1f} s",
-        f"Findings    {len(result.findings)}",
-    ]
-    if result.findings:
-        lines.append(f"  {'id':>3}  {'volume':>9}  {'center R, A, S (mm)':>24}  {'extent (mm)':>15}  probability")
-    for finding in result.findings:
-        center = ", ".join(f"{value:.1f}" for value in finding.centroid_ras_mm)
-        extent = " x ".join(f"{value:.0f}" for value in finding.extent_mm)
-        lines.append(
-            f"  {finding.id:>3}  {finding.volume_mm3 / 1000:>6.1f} mL  {center:>24}  {extent:>15}  "
-            f"mean {finding.probability_mean:.2f}, max {finding.probability_max:.2f}"
-        )
-    if scores is not None:
-        lines.append(f"Reference   {_agreement(scores)}")
-    return lines
-
-
-def _caption(result: "SegmentationResult", scores: "Scores | None") -> tuple[str, ...]:
-    """The lines below the picture."""
-    count = len(result.findings)
-    found = f"{count} finding{'' if count == 1 else 's'}"
-    if result.findings:
-        largest = result.findings[0]
-        found += f"; largest {largest.volume_mm3 / 1000:.1f} mL, mean probability {largest.probability_mean:.2f}"
-    lines = [f"{found}  |  model {result.model.name} {result.model.version}, {result.device}, {result.seconds:.1f} s"]
-    if scores is not None:
-        lines.append(f"Against the reference: {_agreement(scores)}")
-    return tuple(lines)
-
-
-def _agreement(scores: "Scores") -> str:
-    if scores.both_empty:
-        return "no fracture in either"
-    return f"Dice {scores.dice:.3f}, IoU {scores.iou:.3f}"
 
 
 def _planes(text: str) -> tuple[str, ...]:

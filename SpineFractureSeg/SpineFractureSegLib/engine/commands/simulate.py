@@ -9,10 +9,10 @@
 Without --ct and --labels the spines of the shape library are used, with their real CTs as negatives. A case is one
 .npz file: CT at 1 mm, vertebral bodies, which of them are fractured, and the height losses. --images also writes each
 case as CT, label map and segmentation that any viewer opens. --vertebra fractures one vertebra of the CT, by VerSe id
-(8-19 T1-T12, 20-24 L1-L5), and writes CT and reference on the CT's own grid; all else stays as it is. --gallery writes
-one contact sheet (.png) per fracture type, one of intact vertebrae that look suspicious, and a figure of the height
-ratios beside those of real fractures. The same seed gives the same result; an interrupted call goes on where it was
-stopped.
+(1-7 C1-C7, 8-19 T1-T12, 20-24 L1-L5, 26 sacrum), and writes CT and reference on the CT's own grid; all else stays as
+it is. --gallery writes one contact sheet (.png) per type of fracture, one of intact vertebrae that look suspicious, and
+a figure of the height ratios beside those of real fractures. The same seed gives the same result; an interrupted call
+goes on where it was stopped.
 """
 
 import argparse
@@ -22,8 +22,9 @@ from pathlib import Path
 
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
 
-# fractures.KINDS, without loading numpy for every command's help; a test holds the two together
+# as in fractures.py and part_fractures.py, without loading numpy for every command's help; a test holds them together
 KINDS = ("wedge", "lateral", "biconcave", "crush", "burst", "split", "pincer", "chance")
+PART_KINDS = ("odontoid", "spinous", "transverse", "arch", "sacral_wing", "sacral_body")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="L", help="vertebra label map, with --ct or alone")
     parser.add_argument("--label-ids", choices=("verse", "totalsegmentator"), default="verse")
     parser.add_argument("--vertebra", type=int, metavar="ID", help="fracture this one alone, on the CT's own grid")
-    parser.add_argument("--type", choices=KINDS, default="wedge", help="with --vertebra")
+    parser.add_argument("--type", choices=(*KINDS, *PART_KINDS), default="wedge", help="with --vertebra")
     parser.add_argument("--height-loss", type=_range, default=(0.3, 0.5), metavar="LOW,HIGH", help="with --vertebra")
     parser.add_argument("--held-out", action="store_true", help="scanners and patterns that training never draws")
     parser.add_argument("--gallery", action="store_true", help="contact sheets to look at, instead of cases")
@@ -81,6 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
         for path in made.simulated:
             write_case_images(load_case(path), Path(arguments.output) / "images")
     print(f"{len(made.simulated)} simulated cases and {len(made.real_negatives)} real CTs in {made.folder}")
+    if made.cpu_seconds is not None:
+        print(f"{made.cpu_seconds:.2f} seconds of processor time per simulated volume")
     return 0
 
 
@@ -91,7 +94,7 @@ def _gallery(arguments: argparse.Namespace, library: str | Path) -> int:
 
     spines = [spine for spine in load_library(library) if spine.ids]
     paths = write_gallery(
-        [spine for spine in spines if spine.hu is not None] or spines,
+        spines,
         arguments.output,
         seed=arguments.seed,
         on_progress=progress_to(sys.stderr, arguments.progress),
@@ -129,8 +132,8 @@ def _fracture_one(arguments: argparse.Namespace) -> int:
     with OutputSet() as outputs:
         sitk.WriteImage(ct, str(outputs.place(folder / "simulated_ct.nii.gz")), useCompression=True)
         write_mask(outputs.place(folder / "simulated_fracture.seg.nrrd"), reference)
-    loss = truth["vertebrae"][str(arguments.vertebra)]["height_loss"]
-    print(f"{arguments.type} of {arguments.vertebra} in {folder}; height lost: {loss}")
+    about = truth["vertebrae"][str(arguments.vertebra)]
+    print(f"{arguments.type} of {arguments.vertebra} in {folder}; {about['part']}, height lost: {about['height_loss']}")
     return 0
 
 

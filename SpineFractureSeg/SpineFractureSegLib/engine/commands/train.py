@@ -2,33 +2,44 @@
 
   spine-fracture-seg train --output runs/cpu --minutes 90 --processes 2
   spine-fracture-seg train --output runs/paper --preset paper --cases 600
+  spine-fracture-seg train --output runs/own --config own.yaml --tensorboard
   spine-fracture-seg train --output runs/mixed --data cases/verse --data cases/own --scanned-share 0.5
+  torchrun --nproc-per-node 4 -m SpineFractureSegLib train --output runs/four-gpus --cases 2000
 
 Simulates the cases first (kept in the run's folder), then trains, with a checkpoint every few minutes: the same command
-again goes on where it stopped. The folder gets log.csv, last.pt, best.pt and model.safetensors, which `segment --model`
-takes and `models import` stores. --data adds real cases that `data prepare` wrote: their part for training and their
-part for validation; with --cases 0 --validation-cases 0 nothing is simulated and the shape library is not used. No
-patient trains who validates or tests in the library. Presets: bundled is ours (sagittal slices with neighbours, decoder
-skips), paper is the network and protocol of the paper.
+again goes on where it stopped. The folder gets log.csv, report.html, last.pt, best.pt and model.safetensors, which
+`segment --model` takes and `models import` stores. --data adds real cases that `data prepare` wrote: their part for
+training and their part for validation; with --cases 0 --validation-cases 0 nothing is simulated and the shape library
+is not used. No patient trains who validates or tests in the library. Presets: bundled is ours (sagittal slices with
+neighbours, decoder skips), paper is the network and protocol of the paper; Resources/Training holds both, with every
+field. --config takes such a file; the other options override it. Started by torchrun, several processes train one
+network.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from SpineFractureSegLib.engine.progress import ProgressCallback
+from SpineFractureSegLib.engine.progress import ProgressCallback, no_progress
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
 
 _SIMULATED_LABEL = (
     "The whole body of a vertebra with a compression fracture of about 20 % height loss or more; arch and "
     "processes are not part of it."
 )
+_SIMULATED_PARTS = "Of a fractured arch, process, dens or sacrum, the fractured part."
+
+# settings.PRESETS, without loading torch for every command's help; a test holds the two together
+PRESETS = ("bundled", "paper")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the run's folder")
-    parser.add_argument("--preset", choices=("bundled", "paper"), default="bundled")
+    settings = parser.add_mutually_exclusive_group()
+    settings.add_argument("--preset", choices=PRESETS, help="default: bundled")
+    settings.add_argument("--config", metavar="FILE", help="settings as YAML, see Resources/Training")
     parser.add_argument("--width", type=int, help="base width of the network (default: 16 bundled, 64 paper)")
     parser.add_argument(
         "--start-from", metavar="MODEL", help="model file of the same network whose weights are the first ones"
@@ -57,7 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--label-meaning", help="what a fracture voxel is; default: as the simulator and the data say")
     parser.add_argument("--name", help="of the model (default: the folder's name)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="of the simulated cases, the first weights and the samples")
+    parser.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard, in the run's folder")
     parser.add_argument("--processes", type=int, default=1, help="processes that simulate")
     add_progress_argument(parser)
 
@@ -66,63 +78,38 @@ def run(arguments: argparse.Namespace) -> int:
     from SpineFractureSegLib.engine.case import load_case
     from SpineFractureSegLib.engine.case_spacing import at_spacing
     from SpineFractureSegLib.engine.model_file import load_model
+    from SpineFractureSegLib.engine.training.epoch_log import require_tensorboard
+    from SpineFractureSegLib.engine.training.team import Team
     from SpineFractureSegLib.engine.training.trainer import train
 
-    on_progress = progress_to(sys.stderr, arguments.progress)
-    spines = _spines(arguments)
-    real = _real_cases(arguments, spines)
+    team = Team(arguments.device)
+    on_progress = progress_to(sys.stderr, arguments.progress) if team.is_lead else no_progress
+    settings = _settings(arguments)
+    if settings.training.tensorboard:
+        require_tensorboard()
     parent = load_model(arguments.start_from) if arguments.start_from else None
-    preset = _preset(arguments)
-    spacing = preset.preprocessing.spacing_mm
-    paths = _simulate(arguments, spacing, on_progress) if spines else {"train": [], "validation": []}
-    for part, files in real.items():
-        paths[part] = paths[part] + [file.path for file in files]
+    data = team.by_lead(lambda: _data(arguments, settings, on_progress))
+    spacing = settings.preprocessing.spacing_mm
     result = train(
-        preset.training,
-        preset.network,
-        preset.preprocessing,
-        (at_spacing(load_case(path), spacing) for path in paths["train"]),
-        (at_spacing(load_case(path), spacing) for path in paths["validation"]),
+        settings.training,
+        settings.network,
+        settings.preprocessing,
+        (at_spacing(load_case(path), spacing) for path in data.paths["train"]),
+        (at_spacing(load_case(path), spacing) for path in data.paths["validation"]),
         arguments.output,
         device=arguments.device,
-        card=_card(arguments, spines, [*real["train"], *real["validation"]], parent),
+        card=_card(arguments, settings, data, parent),
         start_from=parent.network if parent else None,
         on_progress=on_progress,
     )
-    print(
-        f"{result.model_path}: best of {result.epochs} epochs was {result.best_epoch + 1}, ended by {result.ended_by} "
-        f"after {result.minutes:.0f} minutes; validation {result.scores}"
-    )
-    return 0
-
-
-def _simulate(arguments: argparse.Namespace, spacing_mm: float, on_progress: ProgressCallback) -> dict[str, list[Path]]:
-    """Part -> case files: simulated ones, and the library's real CTs without fracture."""
-    from SpineFractureSegLib.engine.simulator.generate import generate_cases
-
-    paths = {}
-    for split, count, seed in (
-        ("train", arguments.cases, arguments.seed),
-        ("validation", arguments.validation_cases, arguments.seed + 500_000),
-    ):
-        made = generate_cases(
-            _library(arguments),
-            split,
-            count,
-            Path(arguments.output) / "cases" / split,
-            seed=seed,
-            spacing_mm=spacing_mm,
-            processes=arguments.processes,
-            on_progress=on_progress,
+    if team.is_lead:
+        for warning in result.warnings:
+            print(warning, file=sys.stderr)
+        print(
+            f"{result.model_path}: best of {result.epochs} epochs was {result.best_epoch + 1}, ended by "
+            f"{result.ended_by} after {result.minutes:.0f} minutes; validation {result.scores}"
         )
-        paths[split] = made.simulated + made.real_negatives
-    return paths
-
-
-def _library(arguments: argparse.Namespace) -> Path:
-    from SpineFractureSegLib.engine.simulator.shapes import shape_library
-
-    return Path(arguments.library or shape_library())
+    return 0
 
 
 class _Spine(NamedTuple):
@@ -132,6 +119,74 @@ class _Spine(NamedTuple):
     split: str
     source: str
     licence: str
+
+
+class _Data(NamedTuple):
+    """Whom the network learns from; the lists of files are by part, "train" and "validation"."""
+
+    spines: list[_Spine]
+    real: dict[str, list]  # CaseFile
+    paths: dict[str, list[Path]]  # all case files, simulated ones too
+
+
+def _data(arguments: argparse.Namespace, settings, on_progress: ProgressCallback) -> _Data:
+    """Finds the prepared cases and simulates the others."""
+    spines = _spines(arguments)
+    real = _real_cases(arguments, spines)
+    simulated = _simulate(arguments, settings, on_progress) if spines else {"train": [], "validation": []}
+    paths = {part: simulated[part] + [file.path for file in files] for part, files in real.items()}
+    return _Data(spines, real, paths)
+
+
+def _simulate(arguments: argparse.Namespace, settings, on_progress: ProgressCallback) -> dict[str, list[Path]]:
+    """Part -> case files: simulated ones, and the library's real CTs without fracture."""
+    from SpineFractureSegLib.engine.simulator.generate import generate_cases
+
+    folder = Path(arguments.output) / "cases"
+    _refuse_other_simulation(folder, settings.simulation)
+    seed = settings.training.seed
+    paths = {}
+    for split, count, first_seed in (
+        ("train", arguments.cases, seed),
+        ("validation", arguments.validation_cases, seed + 500_000),
+    ):
+        made = generate_cases(
+            _library(arguments),
+            split,
+            count,
+            folder / split,
+            seed=first_seed,
+            config=settings.simulation,
+            spacing_mm=settings.preprocessing.spacing_mm,
+            processes=arguments.processes,
+            on_progress=on_progress,
+        )
+        paths[split] = made.simulated + made.real_negatives
+    return paths
+
+
+def _refuse_other_simulation(folder: Path, config) -> None:
+    """Cases that are there are kept, so they must have been simulated as the missing ones will be.
+
+    Raises: UserError, when they were simulated with other settings.
+    """
+    from SpineFractureSegLib.engine.atomic_file import written_whole
+    from SpineFractureSegLib.engine.json_fields import to_fields
+    from SpineFractureSegLib.engine.training.run_folder import refuse_other_settings
+
+    path = folder / "simulation.json"
+    if path.exists():
+        refuse_other_settings(folder, json.loads(path.read_text(encoding="utf-8")), config)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(to_fields(config), indent=1), encoding="utf-8")
+
+
+def _library(arguments: argparse.Namespace) -> Path:
+    from SpineFractureSegLib.engine.simulator.shapes import shape_library
+
+    return Path(arguments.library or shape_library())
 
 
 def _spines(arguments: argparse.Namespace) -> list[_Spine]:
@@ -159,40 +214,45 @@ def _real_cases(arguments: argparse.Namespace, spines: list[_Spine]) -> dict[str
     return {"train": training, "validation": validation}
 
 
-def _preset(arguments: argparse.Namespace):
-    from dataclasses import replace
+def _settings(arguments: argparse.Namespace):
+    """Those of the preset or the file, and what the options say instead."""
+    from SpineFractureSegLib.engine.training.settings import changed, read_preset, read_settings
 
-    from SpineFractureSegLib.engine.errors import UserError
-    from SpineFractureSegLib.engine.training import presets
+    settings = read_settings(arguments.config) if arguments.config else read_preset(arguments.preset or PRESETS[0])
+    training = {
+        "max_minutes": arguments.minutes,
+        "max_epochs": arguments.max_epochs,
+        "seed": arguments.seed,
+        "tensorboard": arguments.tensorboard or None,
+    }
+    options = {
+        "training": {name: value for name, value in training.items() if value is not None},
+        "network": {"width": arguments.width} if arguments.width is not None else {},
+    }
+    if arguments.scanned_share is not None:
+        options["training"]["balance"] = {"scanned": arguments.scanned_share}
+    return changed(settings, options, "The options")
 
-    preset = presets.paper() if arguments.preset == "paper" else presets.bundled_cpu()
-    try:
-        changes = {"max_minutes": arguments.minutes, "max_epochs": arguments.max_epochs, "seed": arguments.seed}
-        training = replace(preset.training, **{key: value for key, value in changes.items() if value is not None})
-        if arguments.scanned_share is not None:
-            training = replace(training, balance=replace(training.balance, scanned=arguments.scanned_share))
-        network = replace(preset.network, width=arguments.width) if arguments.width else preset.network
-    except ValueError as error:
-        raise UserError(f"These settings cannot be trained with: {error}.") from error
-    return presets.Preset(training, network, preset.preprocessing)
 
-
-def _card(arguments: argparse.Namespace, spines: list, real: list, parent):
+def _card(arguments: argparse.Namespace, settings, data: _Data, parent):
     from SpineFractureSegLib.engine.data.case_folder import sources
     from SpineFractureSegLib.engine.model_file import ModelCard
 
+    spines, real = data.spines, [*data.real["train"], *data.real["validation"]]
     used = [spine for spine in spines if spine.split != "test"]
     simulated = "on fractures simulated on real anatomy, not on patients with fractures" if spines else ""
     if real:
         simulated = "on fractures simulated on real anatomy and on real CTs" if spines else "on real CTs"
     meanings = [_SIMULATED_LABEL] if spines else []
+    meanings += [_SIMULATED_PARTS] if spines and settings.simulation.part_fractures else []
     meanings += sorted({f"In {file.source}: {file.label_meaning}." for file in real})
     licences = ["CC BY-SA 4.0"] if spines else []
     licences += sorted({file.licence for file in real})
+    settings_name = Path(arguments.config).stem if arguments.config else arguments.preset or PRESETS[0]
     return ModelCard(
         name=arguments.name or Path(arguments.output).resolve().name,
         description=(
-            f"Multi-scale feature fusion network ({arguments.preset} preset) trained {simulated}. "
+            f"Multi-scale feature fusion network ({settings_name} settings) trained {simulated}. "
             "Research use only, not a medical device."
         ),
         label_meaning=arguments.label_meaning or " ".join(meanings),

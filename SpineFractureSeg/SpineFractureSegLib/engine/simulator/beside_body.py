@@ -55,7 +55,7 @@ def add_swelling(
 
 def _shell(body_ids: np.ndarray, vertebra: int) -> tuple[tuple[slice, ...], np.ndarray, np.ndarray]:
     """The box round a body, its voxels' flat indices in the volume, and their mm beyond the body (0 inside)."""
-    inside = ndimage.find_objects((body_ids == vertebra).astype(np.uint8))[0]
+    inside = ndimage.find_objects(body_ids, max_label=vertebra)[vertebra - 1]
     box = tuple(
         slice(max(0, e.start - _MARGIN), min(n, e.stop + _MARGIN)) for e, n in zip(inside, body_ids.shape, strict=True)
     )

@@ -36,24 +36,36 @@ class Squeeze:
         """
         frame, sign = self.frame, np.float32(-1 if self.from_below else 1)
         density = np.ones(points.shape[1], np.float32)
-        height = sign * (frame.up @ (points - frame.centre[:, None]))
-        reach = 0.5 * frame.height_mm + _TILT_MM
+        height = sign * (frame.up @ points - frame.up @ frame.centre)
+        reach = np.float32(0.5 * frame.height_mm + _TILT_MM)
+        if height.max() <= -reach or (self.from_below and height.min() >= reach + _DISC_REACH_MM):
+            return points, density
         result = points.copy()
+        if height.min() >= reach + _DISC_REACH_MM:
+            self._carry(result, slice(None), height)
+            return result, density
         near = np.flatnonzero((height > -reach) & (height < reach + _DISC_REACH_MM))
         if near.size:
             result[:, near], density[near] = self._near(points[:, near], height[near], sign)
         far = np.flatnonzero(height >= reach + _DISC_REACH_MM)
         if far.size and not self.from_below:
-            offset = points[:, far] - frame.centre[:, None]
-            down = self.profile.descent.at(frame.front @ offset, frame.side @ offset)
-            result[:, far] += frame.up[:, None] * down
-            self._lean(result, far, height[far] + down)
+            self._carry(result, far, height[far])
         return result, density
+
+    def _carry(self, points: np.ndarray, chosen: np.ndarray | slice, height: np.ndarray) -> None:
+        """Moves points high above the body with the column, in place."""
+        depth, width = self._depth_and_width(points[:, chosen])
+        down = self.profile.descent.at(depth, width)
+        points[:, chosen] += self.frame.up[:, None] * down
+        self._lean(points, chosen, height + down)
+
+    def _depth_and_width(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        axes = np.stack([self.frame.front, self.frame.side])
+        return tuple(axes @ points - (axes @ self.frame.centre)[:, None])
 
     def _near(self, points: np.ndarray, height: np.ndarray, sign: np.float32) -> tuple[np.ndarray, np.ndarray]:
         """Points at the height of the body and its disc."""
-        offset = points - self.frame.centre[:, None]
-        depth, width = self.frame.front @ offset, self.frame.side @ offset
+        depth, width = self._depth_and_width(points)
         lower, upper = self.frame.endplates(depth, width)
         disc_mm, descent = _SOFT_DISC * self.frame.disc_above_mm, self.profile.descent
         if self.from_below:

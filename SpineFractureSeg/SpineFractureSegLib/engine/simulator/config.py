@@ -20,6 +20,11 @@ class SimulationConfig:
     resynthesized: float = 0.2  # probability that a CT gives its anatomy alone, with Hounsfield units synthesized
     types: tuple[str, ...] = ("wedge", "lateral", "biconcave", "crush", "burst", "split", "chance")
     type_weights: tuple[float, ...] = (0.32, 0.08, 0.22, 0.16, 0.13, 0.04, 0.05)
+    part_fractures: float = 0.12  # probability that a fracture is one of a part or of the sacrum, where labels have it
+    part_types: tuple[str, ...] = ("odontoid", "spinous", "transverse", "arch", "sacral_wing", "sacral_body")
+    part_weights: tuple[float, ...] = (0.22, 0.22, 0.2, 0.14, 0.11, 0.11)
+    part_gap_mm: Range = (1.0, 4.0)  # by which a process or the dens moved away
+    part_slide_mm: Range = (0.5, 4.0)  # by which it slid along the fracture
     height_loss: Range = (0.2, 0.6)  # largest of anterior, middle and posterior loss, as a share of the intact height
     intact_height_loss: Range = (-0.08, 0.13)  # natural variation of intact vertebrae, deformed the same way
     intact_deformed: float = 0.5  # probability that an intact vertebra is deformed within that range
@@ -44,6 +49,7 @@ class SimulationConfig:
     off_centre_mm: tuple[float, float, float] = (60.0, 25.0, 8.0)  # half range in z, y; standard deviation in x
     mimics: float = 0.35  # probability of a degenerative change per intact vertebra
     physiological_wedge: float = 0.5  # probability of a naturally wedged body, T11 to L1
+    transitional: float = 0.08  # probability of a lumbarized S1 or a sacralized L5, where the sacrum is a made one
     scheuermann: float = 0.06  # probability of three or four wedged neighbours with uneven endplates
     implants: float = 0.06  # probability of screws and rods at two to four levels
     cement: float = 0.03  # probability of cement per vertebra, fractured or not
@@ -65,8 +71,9 @@ class SimulationConfig:
                 f"intact {self.intact_height_loss} and fractured {self.height_loss} height loss must lie outside "
                 f"the dead zone {self.dead_zone}"
             )
-        if len(self.types) != len(self.type_weights):
-            raise ValueError(f"types {self.types} and type_weights {self.type_weights} must have one length")
+        for types, weights in ((self.types, self.type_weights), (self.part_types, self.part_weights)):
+            if len(types) != len(weights):
+                raise ValueError(f"types {types} and their weights {weights} must have one length")
 
 
 # Cases for the accuracy benchmark: scanners, and fracture types and patterns, that training never draws.
@@ -76,6 +83,7 @@ HELD_OUT = SimulationConfig(
     type_weights=(*SimulationConfig.type_weights, 0.06),
     lateral_tilt=0.5,
     step_mm=(0.5, 6.0),
+    part_slide_mm=(0.2, 6.0),
     elastic_mm=(1.0, 3.2),
     slice_thickness_mm=(1.5, 2.5, 3.5),
     blur_mm=(0.2, 1.0),

@@ -24,7 +24,7 @@ def fracture_ct(
 
     Args:
         ct, labels: CT in HU and vertebra label map, each on its own grid.
-        vertebra: VerSe id; kind: "wedge", "biconcave" or "crush"; height_loss: (low, high) of the largest loss.
+        vertebra, kind, height_loss: as ``fracture_in_place``.
 
     Returns: CT (int16) and reference (uint8) on the CT's grid, and the truth of the case.
 

@@ -32,7 +32,7 @@ def fill_gaps(hu: np.ndarray, body_ids: np.ndarray, vertebra: int, gaps: list[Ga
     """Draws opened fracture lines into the bone of one vertebra, in place: blood, fluid or gas, unevenly."""
     hu, body_ids = hu.ravel(), body_ids.ravel()
     for gap in gaps:
-        bone = (body_ids[gap.voxels] == vertebra) | (hu[gap.voxels] > _BONE_FROM_HU)
+        bone = gap.in_bone | (body_ids[gap.voxels] == vertebra) | (hu[gap.voxels] > _BONE_FROM_HU)
         voxels, share = gap.voxels[bone], gap.share[bone]
         filling = gap.filling_hu + rng.normal(0, 15, len(voxels))
         hu[voxels] = hu[voxels] * (1 - share) + filling * share

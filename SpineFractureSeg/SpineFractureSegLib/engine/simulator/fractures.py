@@ -4,22 +4,29 @@ Types after Genant (wedge, biconcave, crush) and Magerl (split, pincer, burst, f
 "lateral", a wedge towards one side. Acute ones have clefts, steps and uneven endplates; healed ones are smooth.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from SpineFractureSegLib.engine.simulator.compression import draw_squeezes
 from SpineFractureSegLib.engine.simulator.config import Range, SimulationConfig
 from SpineFractureSegLib.engine.simulator.deformation import Deformation
-from SpineFractureSegLib.engine.simulator.heights import height_ratios, measure_heights_mm
-from SpineFractureSegLib.engine.simulator.opening import Cleft, Distraction, draw_waves
+from SpineFractureSegLib.engine.simulator.fragment import Region
+from SpineFractureSegLib.engine.simulator.heights import measure_heights_mm
+from SpineFractureSegLib.engine.simulator.opening import Cleft, draw_distraction, draw_waves
 from SpineFractureSegLib.engine.simulator.shapes import Spine
 from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame
 from SpineFractureSegLib.engine.simulator.walls import CanalFragment, FrontStep, Widening
+from SpineFractureSegLib.engine.vertebrae.heights import height_ratios
 
 COMPRESSIONS = ("wedge", "lateral", "biconcave", "crush")
 BURSTS = ("burst", "split", "pincer")
 KINDS = (*COMPRESSIONS, *BURSTS, "chance")
 HEALING = (*COMPRESSIONS, "burst", "pincer")  # a healed split or distraction leaves nothing to be seen
 _SQUEEZED_AS = {"burst": "crush", "pincer": "biconcave"}
+_REACH_MM = 70
+_BONE_FROM_HU = 150
+_TORN_MM = 8.0  # arch so far from a distraction's plane is neither called fractured nor intact
 _ATTEMPTS = 6
 _TOLERANCE = 0.08  # between the planned and the re-measured largest loss
 
@@ -37,9 +44,11 @@ def draw_fracture(
     Args: kind: one of ``KINDS``; height_loss: range of the largest of the three losses, for compression and burst.
     """
     acute = rng.random() < config.acute or kind not in HEALING
+    if kind == "chance":
+        return _draw_chance(rng, spine, frame)
     for _ in range(_ATTEMPTS):
         maps, planned = [], None
-        if kind not in ("split", "chance"):
+        if kind != "split":
             drawn = draw_squeezes(
                 rng,
                 frame,
@@ -87,8 +96,6 @@ def _measured(spine: Spine, frame: VertebraFrame, maps: list, kind: str, age: st
 def _lines_and_walls(
     rng: np.random.Generator, frame: VertebraFrame, kind: str, acute: bool, config: SimulationConfig
 ) -> list:
-    if kind == "chance":
-        return _distraction(rng, frame, config)
     maps = []
     if kind == "burst":
         maps += _burst(rng, frame, acute, config)
@@ -141,11 +148,21 @@ def _split(rng: np.random.Generator, frame: VertebraFrame, config: SimulationCon
     return [_cleft(rng, frame, normal, rng.normal(0, 0.08), 1.0, config, narrowest_mm=1.8, gas_allowed=False)]
 
 
-def _distraction(rng: np.random.Generator, frame: VertebraFrame, config: SimulationConfig) -> list:
-    deep = frame.depth_range[1] - frame.depth_range[0]
-    slope = rng.uniform(5, 13) / (deep + 25)  # mm that the arch gapes by
-    height = rng.uniform(-0.15, 0.25) * frame.height_mm
-    return [Distraction(frame, height, slope, draw_waves(rng, rng.uniform(0.2, 0.6)), rng.uniform(20, 60))]
+def _draw_chance(rng: np.random.Generator, spine: Spine, frame: VertebraFrame) -> Deformation:
+    """Through body and arch; the arch is broken, too, but the body is what is labelled."""
+    start = np.maximum(np.floor(frame.centre - _REACH_MM), 0).astype(int)
+    near = tuple(slice(low, int(at + _REACH_MM)) for low, at in zip(start, frame.centre, strict=True))
+    bone = spine.vertebrae[near] == frame.vertebra
+    if spine.hu is not None and not spine.has_arches:
+        bone |= spine.hu[near] > _BONE_FROM_HU
+    points = (np.argwhere(bone) + start).T.astype(np.float32)
+    distraction = draw_distraction(rng, points, frame, rng.uniform(20, 60))
+    height, depth, width = frame.coordinates(points)
+    torn = (np.abs(height - distraction.height_mm) < _TORN_MM) & (depth < frame.depth_range[0] + 2)
+    arch = np.zeros(bone.shape, bool)
+    arch[tuple((points[:, torn & (np.abs(width) < 40)] - start[:, None]).astype(int))] = True
+    deformation = _measured(spine, frame, [distraction], "chance", "acute")
+    return replace(deformation, label=(Region(tuple(start.tolist()), arch),))
 
 
 def _cleft(

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from SpineFractureSegLib.engine.case import Case
+from SpineFractureSegLib.engine.case import MAP_FRACTURE, Case
 from SpineFractureSegLib.engine.progress import ProgressCallback, StopQuery, never_stop, no_progress, raise_if_stopped
 from SpineFractureSegLib.engine.simulator.config import SimulationConfig
 from SpineFractureSegLib.engine.simulator.fractures import KINDS
+from SpineFractureSegLib.engine.simulator.part_fractures import LEVELS, PART_KINDS, WING
+from SpineFractureSegLib.engine.simulator.sacrum import SACRUM
 from SpineFractureSegLib.engine.simulator.shapes import Spine
-from SpineFractureSegLib.engine.simulator.simulate import simulate_case
+from SpineFractureSegLib.engine.simulator.simulate import lay_out, simulate_case
 
 INTACT = "intact"  # the sheet of mimics: vertebrae that look suspicious and are not fractured
 _TILE_MM, _ZOOM, _CAPTION = 96, 2, 16
@@ -25,7 +27,7 @@ def write_gallery(
     spines: Sequence[Spine],
     folder: str | Path,
     *,
-    kinds: Sequence[str] = (*KINDS, INTACT),
+    kinds: Sequence[str] = (*KINDS, *PART_KINDS, INTACT),
     count: int = 8,
     seed: int = 0,
     config: SimulationConfig = SimulationConfig(),  # noqa: B008
@@ -34,7 +36,9 @@ def write_gallery(
 ) -> list[Path]:
     """Writes ``<kind>.png`` for each type: ``count`` vertebrae in a sagittal, coronal and axial slice through them.
 
-    Args: spines: with labels, drawn from in turn; kinds: of ``fractures.KINDS`` or ``INTACT``.
+    Args:
+        spines: with labels, drawn from in turn; those with a CT alone, where they have what is to be broken.
+        kinds: of ``fractures.KINDS``, ``part_fractures.PART_KINDS``, or ``INTACT``.
 
     Raises: Cancelled.
     """
@@ -45,9 +49,17 @@ def write_gallery(
         on_progress(done, len(kinds), "contact sheets")
         raise_if_stopped(should_stop)
         paths.append(folder / f"{kind}.png")
-        _sheet(_tiles(spines, kind, count, seed, config)).save(paths[-1])
+        _sheet(_tiles(_with_levels(spines, kind), kind, count, seed, config)).save(paths[-1])
     on_progress(len(kinds), len(kinds), "contact sheets")
     return paths
+
+
+def _with_levels(spines: Sequence[Spine], kind: str) -> Sequence[Spine]:
+    """Spines that may show the kind, those with a CT first."""
+    if kind == WING:  # no label map of a CT holds the wings; below one without CT they are made
+        return [spine for spine in spines if spine.hu is None] or spines
+    able = [spine for spine in spines if kind not in LEVELS or set(LEVELS[kind]) & set(spine.ids)] or spines
+    return [spine for spine in able if spine.hu is not None] or able
 
 
 def _tiles(
@@ -56,11 +68,15 @@ def _tiles(
     config = replace(config, shape=(144, 120, 104), off_centre_mm=(12.0, 8.0, 4.0))
     if kind == INTACT:
         config = replace(config, fracture_count=(1.0,), mimics=1.0)
+    elif kind in PART_KINDS:
+        config = replace(config, fracture_count=(0.0, 1.0), part_fractures=1.0, part_types=(kind,), part_weights=(1.0,))
     else:
-        config = replace(config, fracture_count=(0.0, 1.0), types=(kind,), type_weights=(1.0,))
+        config = replace(config, fracture_count=(0.0, 1.0), types=(kind,), type_weights=(1.0,), part_fractures=0.0)
     tiles = []
     for attempt in range(count * _ATTEMPTS):
-        spine = spines[(len(tiles) + attempt) % len(spines)]
+        spine = spines[attempt % len(spines)]
+        if not _planned(spine, seed + attempt, config, kind):
+            continue
         case = simulate_case(spine, seed + attempt, config)
         vertebra = _shown(case, kind, config)
         if vertebra is not None:
@@ -70,19 +86,35 @@ def _tiles(
     return tiles
 
 
+def _planned(spine: Spine, seed: int, config: SimulationConfig, kind: str) -> bool:
+    """Whether the case will have the kind: known before its image is made."""
+    return kind == INTACT or any(d.kind == kind for d in lay_out(spine, seed, config).plan.values())
+
+
 def _shown(case: Case, kind: str, config: SimulationConfig) -> int | None:
     """The whole vertebra of the wanted type nearest to the middle of the case, if there is one."""
     about, found = case.truth["vertebrae"], {}
     for vertebra in np.unique(case.bodies[case.bodies > 0]).tolist():
-        kind_here = about.get(str(vertebra), {}).get("type", INTACT)
-        if kind_here == kind and vertebra not in case.uncertain and vertebra < 26:
-            found[vertebra] = abs(np.nonzero(case.bodies == vertebra)[0].mean() - config.shape[0] / 2)
+        here = about.get(str(vertebra), {"type": INTACT, "part": "none"})
+        if here["type"] != kind or vertebra in case.uncertain or (kind == INTACT and vertebra >= SACRUM):
+            continue
+        shown = _voxels_shown(case, vertebra, here["part"])
+        if shown.any():
+            found[vertebra] = abs(np.nonzero(shown)[0].mean() - config.shape[0] / 2)
     return min(found, key=found.get) if found else None
 
 
+def _voxels_shown(case: Case, vertebra: int, part: str) -> np.ndarray:
+    """The body, or what is labelled of a broken part."""
+    if part in ("body", "none"):
+        return case.bodies == vertebra
+    return np.zeros(0, bool) if case.fracture_map is None else case.fracture_map == MAP_FRACTURE
+
+
 def _planes(case: Case, vertebra: int) -> list[np.ndarray]:
-    """Sagittal, coronal and axial tile uint8 through the middle of the body."""
-    z, y, x = (round(float(at.mean())) for at in np.nonzero(case.bodies == vertebra))
+    """Sagittal, coronal and axial tile uint8 through the middle of what is shown."""
+    part = case.truth["vertebrae"].get(str(vertebra), {"part": "none"})["part"]
+    z, y, x = (round(float(np.median(at))) for at in np.nonzero(_voxels_shown(case, vertebra, part)))
     half = _TILE_MM // 2
     padded = np.pad(case.hu, half, constant_values=-1024)
     box = padded[z : z + _TILE_MM, y : y + _TILE_MM, x : x + _TILE_MM]
@@ -95,7 +127,8 @@ def _caption(case: Case, vertebra: int) -> str:
     about = case.truth["vertebrae"].get(str(vertebra), {})
     loss = ", ".join(f"{100 * share:.0f}" for share in about.get("height_loss", {}).values())
     age = about.get("age", "none")
-    return f"{case.name}  {vertebra}{f'  {age}' if age != 'none' else ''}{f'  loss {loss} %' if loss else ''}"
+    lost = f"  loss {loss} %" if any(about.get("height_loss", {}).values()) else ""
+    return f"{case.name}  {vertebra}{f'  {age}' if age != 'none' else ''}{lost}"
 
 
 def _sheet(tiles: list[tuple[str, list[np.ndarray]]]) -> Image.Image:

@@ -1,7 +1,9 @@
 """A folder of cases from a shape library: simulated ones, and the real CTs without fracture as they are."""
 
+import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,14 @@ from SpineFractureSegLib.engine.case_spacing import at_spacing
 from SpineFractureSegLib.engine.progress import ProgressCallback, StopQuery, never_stop, no_progress, raise_if_stopped
 from SpineFractureSegLib.engine.simulator.config import SimulationConfig
 from SpineFractureSegLib.engine.simulator.plan import candidates_of
-from SpineFractureSegLib.engine.simulator.sacrum import with_sacrum
+from SpineFractureSegLib.engine.simulator.sacrum import NONE, draw_transition, with_sacrum
 from SpineFractureSegLib.engine.simulator.shapes import Spine, load_library
 from SpineFractureSegLib.engine.simulator.simulate import simulate_case
 from SpineFractureSegLib.engine.simulator.vertebra_frame import frames_of
 
 # A spine with a real CT is drawn more often than one whose Hounsfield units are synthesized: it is closer to the job.
 _REAL_CT_WEIGHT = 2.5
-_WITH_ARCHES = 1.3  # a label map of whole vertebrae has at least this many times the voxels of their bodies
+_SACRA = 2  # made below one label map without sacrum; each costs time to make and memory to keep
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class CaseFolder:
     simulated: list[Path]
     real_negatives: list[Path]
     patients: dict[str, str]  # patient -> split
+    cpu_seconds: float | None = None  # of the processor per simulated volume; None where all were there already
 
 
 def generate_cases(
@@ -66,17 +69,22 @@ def generate_cases(
         replace(job, path=output / job.file_name, spacing_mm=spacing_mm) for job in _jobs(spines, count, seed, config)
     ]
     missing = [job for job in jobs if not job.path.exists()]
-    done = count - len(missing)
+    done, seconds = count - len(missing), 0.0
     on_progress(done, count, "simulated cases")
-    with ProcessPoolExecutor(processes, initializer=_load, initargs=(spines, seed)) as pool:
-        for _ in pool.map(_simulate, missing):
+    with ProcessPoolExecutor(processes, initializer=_load, initargs=(spines,)) as pool:
+        for spent in pool.map(_simulate, missing):
+            seconds += spent
             done += 1
             on_progress(done, count, "simulated cases")
             if should_stop():
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise_if_stopped(should_stop)
     return CaseFolder(
-        output, [job.path for job in jobs], negatives, {spine.patient: split for spine in spines.values()}
+        output,
+        [job.path for job in jobs],
+        negatives,
+        {spine.patient: split for spine in spines.values()},
+        seconds / len(missing) if missing else None,
     )
 
 
@@ -127,7 +135,7 @@ def _with_fracture(config: SimulationConfig) -> SimulationConfig:
 
 def _can_be_synthesized(spine: Spine) -> bool:
     """Whether a CT's labels hold arches and processes; without them a synthesized one would have none."""
-    return spine.hu is not None and np.count_nonzero(spine.vertebrae) > _WITH_ARCHES * np.count_nonzero(spine.bodies)
+    return spine.hu is not None and spine.has_arches
 
 
 def real_negative(spine: Spine) -> Case:
@@ -151,11 +159,24 @@ def real_negative(spine: Spine) -> Case:
 _spines: dict[str, Spine] = {}  # per worker process: loaded once, not once per case
 
 
-def _load(spines: dict[str, Spine], seed: int) -> None:
-    _spines.update({name: with_sacrum(spine, np.random.default_rng((seed, 8))) for name, spine in spines.items()})
+def _load(spines: dict[str, Spine]) -> None:
+    _spines.update(spines)
 
 
-def _simulate(job: _Job) -> None:
-    spine = _spines[job.spine]
-    spine = replace(spine, hu=None, slice_step_mm=1.0) if job.anatomy_alone else spine
-    save_case(job.path, at_spacing(simulate_case(spine, job.seed, job.config, job.fractured), job.spacing_mm))
+@lru_cache(maxsize=12)  # what is measured of a spine is kept with it
+def _anatomy(name: str, alone: bool = False, transition: str = NONE, seed: int = 0) -> Spine:
+    spine = replace(_spines[name], hu=None, slice_step_mm=1.0) if alone else _spines[name]
+    return with_sacrum(spine, np.random.default_rng(seed), transition)
+
+
+def _simulate(job: _Job) -> float:
+    """Writes the case. Returns: seconds of the processor's time."""
+    start = time.process_time()
+    spine = _anatomy(job.spine)
+    if job.anatomy_alone or spine.hu is None:  # its sacrum is a made one
+        transition = draw_transition(np.random.default_rng((job.seed, 12)), job.config.transitional)
+        spine = _anatomy(job.spine, alone=True, transition=transition, seed=job.seed % _SACRA)
+    case = simulate_case(spine, job.seed, job.config, job.fractured)
+    seconds = time.process_time() - start
+    save_case(job.path, at_spacing(case, job.spacing_mm))
+    return seconds

@@ -13,10 +13,11 @@ from PIL import Image, ImageDraw
 
 from SpineFractureSegLib.engine.simulator.config import SimulationConfig
 from SpineFractureSegLib.engine.simulator.fractures import COMPRESSIONS, draw_fracture
-from SpineFractureSegLib.engine.simulator.heights import height_ratios, measure_heights_mm
+from SpineFractureSegLib.engine.simulator.heights import measure_heights_mm
 from SpineFractureSegLib.engine.simulator.plan import candidates_of
 from SpineFractureSegLib.engine.simulator.shapes import Spine
 from SpineFractureSegLib.engine.simulator.vertebra_frame import frames_of
+from SpineFractureSegLib.engine.vertebrae.heights import height_ratios
 
 _KINDS = (*COMPRESSIONS, "burst")
 _COLORS = {

@@ -1,4 +1,4 @@
-"""Heights of a vertebral body at its front, middle and back, what was lost of them, and Genant's grade.
+"""Heights of a vertebral body at its front, middle and back in a label map, and what was lost of them.
 
 The same three places serve the planned loss (on the fitted endplates), the loss re-measured on the warped label map,
 and real fractured shapes.
@@ -11,19 +11,9 @@ from scipy import ndimage
 
 from SpineFractureSegLib.engine.simulator.shapes import Spine
 from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame
+from SpineFractureSegLib.engine.vertebrae.heights import DEPTH_SHARES
 
-PLACES = {"anterior": 0.87, "middle": 0.5, "posterior": 0.13}  # share of the depth, from the back wall to the front
-GENANT_FROM = (0.2, 0.25, 0.4)  # height loss from which the grade is 1, 2, 3
 _LINE_STEP_MM = 0.2
-
-
-def genant_grade(height_loss: float) -> int:
-    """Genant's grade of the largest of the three height losses.
-
-    >>> [genant_grade(loss) for loss in (0.1, 0.2, 0.3, 0.5)]
-    [0, 1, 2, 3]
-    """
-    return sum(height_loss >= edge for edge in GENANT_FROM)
 
 
 def measure_height_loss(frame: VertebraFrame, maps: Sequence) -> dict[str, float]:
@@ -62,7 +52,7 @@ def mask_heights_mm(body: np.ndarray, frame: VertebraFrame) -> dict[str, float]:
     share = (depth - frame.depth_range[0]) / (frame.depth_range[1] - frame.depth_range[0])
     middle = np.abs(width) < 0.6 * min(map(abs, frame.width_range))
     heights = {}
-    for name, place in PLACES.items():
+    for name, place in DEPTH_SHARES.items():
         here = middle & (np.abs(share - place) < 0.08)
         cell = np.round(depth[here] / 2).astype(int) * 1000 + np.round(width[here] / 2).astype(int)
         cells = np.unique(cell)
@@ -74,26 +64,12 @@ def mask_heights_mm(body: np.ndarray, frame: VertebraFrame) -> dict[str, float]:
     return heights
 
 
-def height_ratios(heights_mm: dict[str, float]) -> dict[str, float]:
-    """Front and middle over back, and the lowest over the highest of the three.
-
-    >>> height_ratios({"anterior": 12.0, "middle": 18.0, "posterior": 24.0})
-    {'anterior_posterior': 0.5, 'middle_posterior': 0.75, 'lowest_highest': 0.5}
-    """
-    anterior, middle, posterior = (heights_mm[name] for name in PLACES)
-    return {
-        "anterior_posterior": round(anterior / max(posterior, 1e-6), 3),
-        "middle_posterior": round(middle / max(posterior, 1e-6), 3),
-        "lowest_highest": round(min(anterior, middle, posterior) / max(anterior, middle, posterior, 1e-6), 3),
-    }
-
-
 def _lines(frame: VertebraFrame, depth_offsets: tuple[float, ...]) -> dict[str, np.ndarray]:
     """Points (3, lines, steps) on lines along the body's axis, by place."""
     heights = np.arange(-1.2 * frame.height_mm, 1.2 * frame.height_mm, _LINE_STEP_MM, dtype=np.float32)
     widths = np.linspace(0.6 * frame.width_range[0], 0.6 * frame.width_range[1], 5)
     lines = {}
-    for name, share in PLACES.items():
+    for name, share in DEPTH_SHARES.items():
         depth = frame.depth_range[0] + share * (frame.depth_range[1] - frame.depth_range[0])
         feet = [
             frame.centre + frame.front * np.float32(depth + offset) + frame.side * np.float32(width)

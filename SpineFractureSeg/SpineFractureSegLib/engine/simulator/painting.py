@@ -12,6 +12,7 @@ from SpineFractureSegLib.engine.simulator.deformation import Deformation, Origin
 from SpineFractureSegLib.engine.simulator.fracture_lines import fill_gaps, fracture_hu
 from SpineFractureSegLib.engine.simulator.implants import add_screws, add_streaks, cement_hu
 from SpineFractureSegLib.engine.simulator.mimics import degenerate_hu
+from SpineFractureSegLib.engine.simulator.sacrum import SACRUM
 from SpineFractureSegLib.engine.simulator.shapes import Spine
 from SpineFractureSegLib.engine.simulator.stretched_texture import renew_grain
 from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame
@@ -51,9 +52,11 @@ def paint(
             body = body_coordinates(frames[vertebra], voxels[vertebra], origin.points, origin.compression)
             hu.ravel()[body.voxels] = cement_hu(hu.ravel()[body.voxels], body, rng)
             painted.dense.append(body.voxels[hu.ravel()[body.voxels] > _DENSE_HU])
+    for vertebra in (i for i, deformation in plan.items() if deformation.fractured and not deformation.of_body):
+        fill_gaps(hu, body_ids, vertebra, origin.gaps.get(vertebra, []), np.random.default_rng((seed, 11, vertebra)))
     rng = np.random.default_rng((seed, 4))
     if rng.random() < config.implants:
-        painted.screws = _screwed_levels(rng, [i for i in frames if i in voxels and i > 8])
+        painted.screws = _screwed_levels(rng, [i for i in frames if i in voxels and 8 < i < SACRUM])
         if painted.screws:
             painted.dense.append(add_screws(hu, frames, painted.screws, origin.points, rng))
     _blur_changes(hu, before, spine)
@@ -74,7 +77,7 @@ def _paint_body(
     config: SimulationConfig,
     rng: np.random.Generator,
 ) -> None:
-    fractured = deformation is not None and deformation.fractured
+    fractured = deformation is not None and deformation.of_body
     osteophytes = rng.random() < 0.6 * config.mimics  # drawn first: the same with and without the fracture
     body = body_coordinates(frame, voxels, origin.points, origin.compression)
     flat = hu.ravel()

@@ -8,6 +8,8 @@ import numpy as np
 from SpineFractureSegLib.engine.simulator.config import SimulationConfig
 from SpineFractureSegLib.engine.simulator.deformation import Deformation
 from SpineFractureSegLib.engine.simulator.fractures import draw_fracture, draw_intact
+from SpineFractureSegLib.engine.simulator.part_fractures import LEVELS, SACRAL_BODY, draw_part_fracture
+from SpineFractureSegLib.engine.simulator.sacrum import SACRUM
 from SpineFractureSegLib.engine.simulator.shapes import Spine
 from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame
 
@@ -17,7 +19,7 @@ T5, HIGHEST = 12, 3  # above C3 a body has no upper endplate
 
 def candidates_of(spine: Spine, frames: dict[int, VertebraFrame]) -> list[int]:
     """Vertebrae that may be deformed: complete, of known state, and not truly fractured."""
-    return [i for i in frames if i >= HIGHEST and i not in spine.genant and i not in spine.uncertain]
+    return [i for i in frames if HIGHEST <= i != SACRUM and i not in spine.genant and i not in spine.uncertain]
 
 
 def choose_centre(
@@ -48,14 +50,21 @@ def plan_deformations(
     seed: int,
     fractured: bool = True,
 ) -> dict[int, Deformation]:
-    """Fractures near the centre of the case, mild natural deformations elsewhere."""
+    """Fractures near the centre of the case, mild natural deformations elsewhere.
+
+    Args: frames: of the spine's bodies, and of S1's.
+    """
     rng = np.random.default_rng((seed, 1))
     reach = 0.42 * config.shape[0]
     near = [i for i in candidates_of(spine, frames) if abs(frames[i].centre[0] - centre[0]) < reach]
     chosen = _choose_fractured(rng, spine, frames, near, centre, config)
     bent = _scheuermann(rng, near, config)
-    plan = {}
+    plan = _fractured_parts(spine, frames, centre, len(chosen), config, seed)
+    chosen = chosen[len(plan) :]
+    plan = plan if fractured else {}
     for vertebra in near:
+        if vertebra in plan:
+            continue
         own = np.random.default_rng((seed, 2, vertebra))
         frame = frames[vertebra]
         if vertebra in chosen and fractured:
@@ -75,15 +84,48 @@ def _choose_fractured(
     near: list[int],
     centre: np.ndarray,
     config: SimulationConfig,
-) -> set[int]:
+) -> list[int]:
     count = int(rng.choice(len(config.fracture_count), p=config.fracture_count))
     if spine.genant:  # a real fracture is there already
         count = min(count, 1) if rng.random() < 0.4 else 0
     count = min(count, len(near))
     if not count:
-        return set()
-    weight = np.array([np.exp(-(((frames[i].centre[0] - centre[0]) / 50) ** 2)) for i in near])
-    return set(rng.choice(near, count, replace=False, p=weight / weight.sum()).tolist())
+        return []
+    weight = np.array([_nearness(frames[i], centre) for i in near])
+    return rng.choice(near, count, replace=False, p=weight / weight.sum()).tolist()
+
+
+def _fractured_parts(
+    spine: Spine,
+    frames: dict[int, VertebraFrame],
+    centre: np.ndarray,
+    fractures: int,
+    config: SimulationConfig,
+    seed: int,
+) -> dict[int, Deformation]:
+    """Those of the case's fractures that are of parts: what the label map has and lies near the centre."""
+    rng = np.random.default_rng((seed, 10))
+    count = int(rng.binomial(fractures, config.part_fractures))
+    if not count:
+        return {}
+    places, weights = [], []
+    for kind, weight in zip(config.part_types, config.part_weights, strict=True):
+        levels = [i for i in LEVELS[kind] if i in frames and i not in spine.genant and i not in spine.uncertain]
+        for vertebra in levels if kind == SACRAL_BODY or spine.has_arches else ():
+            places.append((vertebra, kind))
+            weights.append(weight * _nearness(frames[vertebra], centre) / len(levels))
+    plan = {}
+    while places and len(plan) < count and sum(weights) > 1e-3:
+        drawn = int(rng.choice(len(places), p=np.array(weights) / sum(weights)))
+        (vertebra, kind), _ = places.pop(drawn), weights.pop(drawn)
+        if vertebra not in plan:
+            deformation = draw_part_fracture(rng, spine, frames, vertebra, kind, config)
+            plan |= {} if deformation is None else {vertebra: deformation}
+    return plan
+
+
+def _nearness(frame: VertebraFrame, centre: np.ndarray) -> float:
+    return float(np.exp(-(((frame.centre[0] - centre[0]) / 50) ** 2)))
 
 
 def _scheuermann(rng: np.random.Generator, near: list[int], config: SimulationConfig) -> set[int]:

@@ -30,9 +30,23 @@ def sample_spine(
 
 def _body_ids(vertebrae: np.ndarray, bodies: np.ndarray, points: np.ndarray) -> np.ndarray:
     """uint8 (N,): the nearest body's id where the interpolated mask of bodies is more than one half."""
-    inside = np.flatnonzero(ndimage.map_coordinates(bodies.astype(np.float32), points, order=1) > 0.5)
     result = np.zeros(points.shape[1], np.uint8)
-    result[inside] = ndimage.map_coordinates(vertebrae, points[:, inside], order=0)
+    box = ndimage.find_objects(bodies.view(np.uint8))
+    if not box:
+        return result
+    first, last = ([getattr(edge, end) for edge in box[0]] for end in ("start", "stop"))
+    near = np.ones(points.shape[1], bool)
+    for at, low, high in zip(points, first, last, strict=True):
+        near &= (at > low - 1) & (at < high)
+    near = np.flatnonzero(near)
+    # the body or its surface: most points are neither, and are looked up no further
+    grown = ndimage.maximum_filter(bodies[box[0]].view(np.uint8), 3, mode="constant")
+    index = np.rint(points[:, near]).astype(np.intp) - np.array(first)[:, None]
+    for axis, size in enumerate(grown.shape):
+        np.clip(index[axis], 0, size - 1, out=index[axis])
+    near = near[grown[tuple(index)] > 0]
+    near = near[ndimage.map_coordinates(bodies.astype(np.float32), points[:, near], order=1) > 0.5]
+    result[near] = ndimage.map_coordinates(vertebrae, points[:, near], order=0)
     return result
 
 

@@ -6,8 +6,12 @@ interpolated when loaded, which keeps the library small and loses nothing.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy import ndimage
@@ -15,9 +19,10 @@ from scipy import ndimage
 from SpineFractureSegLib.engine.errors import UserError
 
 SPLITS = ("train", "validation", "test")
+_WITH_ARCHES = 1.3  # a label map of whole vertebrae has at least this many times the voxels of their bodies
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity: what is measured of a spine is kept with it
 class Spine:
     """Vertebrae on the 1 mm working grid (LPS axes; slice z up, row y to the back, column x to the left)."""
 
@@ -36,7 +41,43 @@ class Spine:
     @property
     def ids(self) -> list[int]:
         """Ids of all vertebrae with a body, from the top down (VerSe ids grow downwards)."""
-        return [int(i) for i in np.unique(self.vertebrae[self.bodies])]
+        return np.flatnonzero(self.body_sizes).tolist()
+
+    @property
+    def body_sizes(self) -> np.ndarray:
+        """int64 (256,): voxels of each id's body."""
+        return _body_sizes(self)
+
+    @property
+    def has_arches(self) -> bool:
+        """Whether the label map holds whole vertebrae with arches and processes, not bodies alone."""
+        return _has_arches(self)
+
+
+_Answer = TypeVar("_Answer")
+
+
+def once_per_spine(measure: Callable[[Spine], _Answer]) -> Callable[[Spine], _Answer]:
+    """A function of a spine that is worked out once for each and kept as long as the spine is."""
+    known: WeakKeyDictionary[Spine, _Answer] = WeakKeyDictionary()
+
+    @wraps(measure)
+    def measured(spine: Spine) -> _Answer:
+        if spine not in known:
+            known[spine] = measure(spine)
+        return known[spine]
+
+    return measured
+
+
+@once_per_spine
+def _body_sizes(spine: Spine) -> np.ndarray:
+    return np.bincount(spine.vertebrae[spine.bodies], minlength=256)
+
+
+@once_per_spine
+def _has_arches(spine: Spine) -> bool:
+    return bool(np.count_nonzero(spine.vertebrae) > _WITH_ARCHES * spine.body_sizes.sum())
 
 
 def save_spine(path: str | Path, spine: Spine, slice_step: float = 1.0) -> None:

@@ -5,22 +5,45 @@ interpolation nor the place in the volume tells which vertebra is fractured. Its
 fractures: same spine, pose, texture and scan.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from SpineFractureSegLib.engine.case import Case
 from SpineFractureSegLib.engine.simulator.acquisition import acquire
 from SpineFractureSegLib.engine.simulator.config import SimulationConfig
-from SpineFractureSegLib.engine.simulator.deformation import deform
+from SpineFractureSegLib.engine.simulator.deformation import Deformation, deform
 from SpineFractureSegLib.engine.simulator.painting import paint
 from SpineFractureSegLib.engine.simulator.plan import choose_centre, plan_deformations
 from SpineFractureSegLib.engine.simulator.pose import posed_points
-from SpineFractureSegLib.engine.simulator.sacrum import with_sacrum
+from SpineFractureSegLib.engine.simulator.sacrum import SACRUM, draw_transition, first_sacral_frame, with_sacrum
 from SpineFractureSegLib.engine.simulator.sampling import sample_spine
 from SpineFractureSegLib.engine.simulator.shapes import Spine
-from SpineFractureSegLib.engine.simulator.truth import truth_of
-from SpineFractureSegLib.engine.simulator.vertebra_frame import frames_of
+from SpineFractureSegLib.engine.simulator.truth import drawn_map, truth_of
+from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame, frames_of
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What of a case is decided before there is an image."""
+
+    spine: Spine  # with its sacrum
+    frames: dict[int, VertebraFrame]  # of S1, too
+    centre: np.ndarray  # (3,) z, y, x of the spine's grid: the middle of the case
+    plan: dict[int, Deformation]
+    rng: np.random.Generator  # of what is decided next
+
+
+def lay_out(spine: Spine, seed: int, config: SimulationConfig, fractured: bool = True) -> Layout:
+    """Chooses place and deformations of a case. Arguments and errors as ``simulate_case``."""
+    rng = np.random.default_rng((seed, 0))
+    spine = with_sacrum(spine, rng, draw_transition(rng, config.transitional))
+    frames = frames_of(spine)
+    centre = choose_centre(rng, spine, frames, config)
+    first_sacral = first_sacral_frame(spine)
+    if first_sacral is not None:
+        frames = frames | {SACRUM: first_sacral}
+    return Layout(spine, frames, centre, plan_deformations(spine, frames, centre, config, seed, fractured), rng)
 
 
 def simulate_case(
@@ -35,13 +58,9 @@ def simulate_case(
 
     Raises: ValueError, when the spine has no vertebra that could be fractured.
     """
-    rng = np.random.default_rng((seed, 0))
-    spine = with_sacrum(spine, rng)
-    frames = frames_of(spine)
-    centre = choose_centre(rng, spine, frames, config)
-    plan = plan_deformations(spine, frames, centre, config, seed, fractured)
-
-    origin = deform(posed_points(rng, centre, config), plan)
+    layout = lay_out(spine, seed, config, fractured)
+    spine, frames, plan, rng = layout.spine, layout.frames, layout.plan, layout.rng
+    origin = deform(posed_points(rng, layout.centre, config), plan)
     hu, body_ids = sample_spine(spine, origin.points, config.shape, rng)
     painted = paint(hu, body_ids, spine, frames, plan, origin, config, seed)
     hu, scan = acquire(hu, spine.hu is not None, config, np.random.default_rng((seed, 5)))
@@ -53,12 +72,12 @@ def simulate_case(
         patient=spine.patient,
         hu=hu,
         bodies=body_ids,
+        fracture_map=drawn_map(plan, origin.points, config.shape),
         **known,
     )
     return _mirrored(case) if np.random.default_rng((seed, 6)).random() < 0.5 else case
 
 
 def _mirrored(case: Case) -> Case:
-    return replace(
-        case, hu=np.ascontiguousarray(case.hu[:, :, ::-1]), bodies=np.ascontiguousarray(case.bodies[:, :, ::-1])
-    )
+    names = ("hu", "bodies") if case.fracture_map is None else ("hu", "bodies", "fracture_map")
+    return replace(case, **{name: np.ascontiguousarray(getattr(case, name)[:, :, ::-1]) for name in names})

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from SpineFractureSegLib.engine.simulator.shapes import Spine
+from SpineFractureSegLib.engine.simulator.shapes import Spine, once_per_spine
 
 _MIDDLE_MM = 8.0
 _THIN_DISC = 0.12  # share of the body's height that is disc for sure, where the neighbor cannot be measured
+_SMALLEST_MM3 = 1500
 _SACRUM = 26  # has no endplates to be fitted here
 
 
@@ -43,6 +44,13 @@ class VertebraFrame:
         offset = points - self.centre.reshape(3, *[1] * (points.ndim - 1))
         return tuple(np.tensordot(axis, offset, 1) for axis in (self.up, self.front, self.side))
 
+    def near(self, points: np.ndarray, reach_mm: float) -> np.ndarray:
+        """Indices of the points (3, N) in a box of this half side round the body's centre."""
+        inside = np.abs(points[0] - self.centre[0]) < reach_mm
+        for axis in (1, 2) if inside.any() else ():
+            inside &= np.abs(points[axis] - self.centre[axis]) < reach_mm
+        return np.flatnonzero(inside)
+
     def endplates(self, depth: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Height of lower and upper endplate over (depth, width); level beyond 3 mm outside the body."""
         depth = np.clip(depth, self.depth_range[0] - 3, self.depth_range[1] + 3)
@@ -53,16 +61,16 @@ class VertebraFrame:
         return lower, np.maximum(upper, lower + 6)
 
 
-def frames_of(spine: Spine, smallest_mm3: int = 1500) -> dict[int, VertebraFrame]:
+@once_per_spine
+def frames_of(spine: Spine) -> dict[int, VertebraFrame]:
     """Frames of all bodies that are large enough and not cut by the border, from the top down."""
-    bodies = np.where(spine.bodies & (spine.vertebrae != _SACRUM), spine.vertebrae, 0).astype(np.uint8)
-    points = {
-        i: (np.argwhere(bodies[box] == i) + [edge.start for edge in box]).T.astype(np.float32)
-        for i, box in enumerate(ndimage.find_objects(bodies), start=1)
-        if box is not None
-    }
-    centres = {i: p.mean(axis=1) for i, p in points.items() if p.shape[1] >= smallest_mm3}
-    frames = {i: _fit(i, points[i], centres) for i in centres if not _touches_border(points[i], bodies.shape)}
+    points = {}
+    for vertebra, box in enumerate(ndimage.find_objects(spine.vertebrae), start=1):
+        if box is not None and vertebra != _SACRUM:
+            body = np.argwhere((spine.vertebrae[box] == vertebra) & spine.bodies[box])
+            points[vertebra] = (body + [edge.start for edge in box]).T.astype(np.float32)
+    centres = {i: p.mean(axis=1) for i, p in points.items() if p.shape[1] >= _SMALLEST_MM3}
+    frames = {i: _fit(i, points[i], centres) for i in centres if not _touches_border(points[i], spine.bodies.shape)}
     return _with_discs(frames)
 
 
@@ -81,15 +89,14 @@ def _fit(vertebra: int, points: np.ndarray, centres: dict[int, np.ndarray]) -> V
     # along the body's middle: at L5 the roots of the pedicles reach far behind the back wall and to the sides
     depth_range = np.percentile(depth[np.abs(width - np.median(width)) < _MIDDLE_MM], [2, 98])
     width_range = np.percentile(width[np.abs(depth - depth_range.mean()) < _MIDDLE_MM], [2, 98])
-    column = np.floor((depth - depth_range[0]) / 3) * 100 + np.floor((width - width_range[0]) / 3)
-    upper, lower, design = [], [], []
-    for key in np.unique(column):
-        here = column == key
-        if here.sum() > 40:  # columns of 3 x 3 mm through the body, not through its rim
-            upper.append(height[here].max() + 0.5)
-            lower.append(height[here].min() - 0.5)
-            design.append((1.0, depth[here].mean(), width[here].mean()))
-    planes = [np.linalg.lstsq(np.array(design), np.array(edge), rcond=None)[0] for edge in (upper, lower)]
+    # columns of 3 x 3 mm through the body, not through its rim
+    column = (np.floor((depth - depth.min()) / 3) * 100 + np.floor((width - width.min()) / 3)).astype(np.intp)
+    tall = np.flatnonzero(np.bincount(column) > 40)
+    upper = ndimage.maximum(height, column, tall) + 0.5
+    lower = ndimage.minimum(height, column, tall) - 0.5
+    middles = (ndimage.mean(along, column, tall) for along in (depth, width))
+    design = np.stack([np.ones(len(tall)), *middles], axis=1)
+    planes = [np.linalg.lstsq(design, edge, rcond=None)[0] for edge in (upper, lower)]
     return VertebraFrame(
         vertebra,
         centre.astype(np.float32),

@@ -77,7 +77,7 @@ class Widening:
 
 def _near(frame: VertebraFrame, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Indices of the points near the body; their height, depth and width in mm."""
-    near = np.flatnonzero((np.abs(points - frame.centre[:, None]) < _REACH_MM).all(axis=0))
+    near = frame.near(points, _REACH_MM)
     return near, *frame.coordinates(points[:, near])
 
 

@@ -10,6 +10,7 @@ from SpineFractureSegLib.engine.training.augmentation import Augmentation
 
 SCHEDULES = ("plateau", "cosine")
 PRECISIONS = ("auto", "float32", "bfloat16")
+OBSERVED_SCORES = ("dice_pooled", "dice_mean")
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,16 @@ class TrainingConfig:
     # validation
     validation_slice_step: int = 4  # every n-th slice of a case is scored after an epoch
     validation_negative_slice_step: int = 8  # the same for real CT without fracture
+    observed_score: str = (
+        "dice_pooled"  # chooses the best weights, lowers the learning rate and ends the run: Dice over
+    )
+    # the voxels of all cases, those without fracture included, or "dice_mean", by case with a fracture; ours
     # running
     seed: int = 0  # of initial weights and of every sample
     precision: str = "auto"  # "float32", "bfloat16", or "auto": bfloat16 where the device computes in it natively
     channels_last: bool = True  # memory format; the same numbers, up to 2.5 times as fast on a CPU
     checkpoint_minutes: float = 5.0  # minutes between checkpoints inside an epoch; one follows every epoch anyway
+    tensorboard: bool = False  # the numbers of log.csv for TensorBoard as well; needs the package tensorboard
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch_size", "max_epochs", "slices_per_epoch", "plateau_epochs"):
@@ -89,6 +95,7 @@ class TrainingConfig:
         self._require("plateau_factor", 0 < self.plateau_factor < 1, "must be in (0, 1)")
         self._require("schedule", self.schedule in SCHEDULES, f"must be one of {SCHEDULES}")
         self._require("precision", self.precision in PRECISIONS, f"must be one of {PRECISIONS}")
+        self._require("observed_score", self.observed_score in OBSERVED_SCORES, f"must be one of {OBSERVED_SCORES}")
         self._require("split", len(self.split) == 3 and min(self.split) >= 0, "must be three shares of at least 0")
         self._require("split", abs(sum(self.split) - 1) < 1e-6, "must sum to 1")
 

@@ -148,8 +148,10 @@ class SliceDataset(Dataset):
             return
         scanned = is_scanned(case)
         fracture_area = np.count_nonzero(stack.classes() == FRACTURED, axis=(1, 2)) * pixel_mm2
+        # a site may draw thin zones instead of bodies: then the larger half of its own slices is enough
+        enough = min(FRACTURE_AREA_MM2, fracture_area.max() / 2)
         for position in range(len(stack.hu)):
-            if fracture_area[position] > FRACTURE_AREA_MM2:
+            if fracture_area[position] > enough:
                 slices["fractured", scanned].append((number, position, 1))
             elif fracture_area[position] > 0:
                 continue

@@ -1,10 +1,12 @@
-"""The files of a training run: what a resumed run needs, the best weights, the model."""
+"""The files of a training run: what a resumed run needs, the best weights, the model, the report."""
 
 import dataclasses
 import math
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from SpineFractureSegLib.engine.atomic_file import written_whole
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.json_fields import to_fields
 from SpineFractureSegLib.engine.model_file import ModelCard, save_model
@@ -12,15 +14,23 @@ from SpineFractureSegLib.engine.network import FractureNetwork, NetworkConfig
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
 from SpineFractureSegLib.engine.training.checkpoint import load_checkpoint, save_atomically
 from SpineFractureSegLib.engine.training.config import TrainingConfig
-from SpineFractureSegLib.engine.training.validation import ValidationScores
+from SpineFractureSegLib.engine.training.validation import ScoredCase, ValidationScores
 
 # may differ between the parts of a resumed run: they do not change what a step computes
-_FREE_ON_RESUME = ("max_epochs", "max_minutes", "early_stopping_epochs", "workers", "checkpoint_minutes")
+_FREE_ON_RESUME = (
+    "max_epochs",
+    "max_minutes",
+    "early_stopping_epochs",
+    "workers",
+    "checkpoint_minutes",
+    "tensorboard",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """``last.pt``, ``best.pt`` and ``model.safetensors`` of one run, each written whole or not at all."""
+    """``last.pt``, ``best.pt``, ``model.safetensors`` and ``report.html`` of one run, each written whole or not at
+    all."""
 
     path: Path
     config: TrainingConfig
@@ -41,14 +51,7 @@ class RunFolder:
             return None
         checkpoint = load_checkpoint(self.path / "last.pt")
         for part, config in self._parts().items():
-            fields = to_fields(config)
-            stored = _filled(checkpoint["configs"][part], to_fields(type(config)()))
-            for name in fields:
-                if stored[name] != fields[name] and name not in _FREE_ON_RESUME:
-                    raise UserError(
-                        f"{self.path} holds a run with {name} = {stored[name]}, not {fields[name]}; "
-                        "choose another folder or the same settings."
-                    )
+            refuse_other_settings(self.path, checkpoint["configs"][part], config, free=_FREE_ON_RESUME)
         return checkpoint
 
     def save_best(self, network: FractureNetwork, epoch: int, scores: ValidationScores) -> None:
@@ -74,11 +77,44 @@ class RunFolder:
         save_model(path, network, self.network_config, self.preprocessing, card)
         return path
 
+    def write_report(
+        self, rows: Sequence[Mapping[str, str]], scored: Sequence[ScoredCase], scores: ValidationScores, of: str
+    ) -> None:
+        """Writes ``report.html``; the arguments are those of ``report.training_report``."""
+        # pillow and the drawing are the lead's business alone
+        from SpineFractureSegLib.engine.training.report import training_report
+
+        plane = self.preprocessing.planes[0]
+        text = training_report(self.card.name, rows, scored, plane, scores, of, self._configs())
+        with written_whole(self.path / "report.html") as partial:
+            partial.write_text(text, encoding="utf-8")
+
     def _configs(self) -> dict[str, dict[str, Any]]:
         return {part: to_fields(config) for part, config in self._parts().items()}
 
     def _parts(self) -> dict[str, Any]:
         return {"training": self.config, "network": self.network_config, "preprocessing": self.preprocessing}
+
+
+def refuse_other_settings(folder: Path, stored: dict[str, Any], config: Any, free: Collection[str] = ()) -> None:
+    """Holds a config against the one that a folder's content was made with.
+
+    Args:
+        folder: for the message.
+        stored: the fields then; absent ones had their defaults.
+        config: a dataclass whose fields all have defaults.
+        free: fields that may differ.
+
+    Raises: UserError, naming a field that differs.
+    """
+    fields = to_fields(config)
+    stored = _filled(stored, to_fields(type(config)()))
+    for name in fields:
+        if stored[name] != fields[name] and name not in free:
+            raise UserError(
+                f"{folder} holds a run with {name} = {stored[name]}, not {fields[name]}; "
+                "choose another folder or the same settings."
+            )
 
 
 def _filled(stored: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

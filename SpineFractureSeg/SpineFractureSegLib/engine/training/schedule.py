@@ -23,7 +23,7 @@ def cosine_factor(step: int, warmup_steps: int, fraction: float) -> float:
 class Plateau:
     """Follows the validation score: keeps the best, lowers the learning rate, says when to stop.
 
-    A score counts as better when it is higher at all; the first one always is.
+    A score counts as better when it is higher at all; the first one always is, and nan is lower than any.
     """
 
     best_score: float = -math.inf
@@ -41,8 +41,8 @@ class Plateau:
         >>> plateau.factor, plateau.best_epoch, plateau.epochs_without_better
         (0.4, 1, 2)
         """
-        if score > self.best_score:
-            self.best_score, self.best_epoch = score, epoch
+        if self.best_epoch < 0 or score > self.best_score:
+            self.best_score, self.best_epoch = -math.inf if math.isnan(score) else score, epoch
             self.epochs_without_better = self.epochs_on_plateau = 0
             return True
         self.epochs_without_better += 1

@@ -1,11 +1,10 @@
 """The training loop: one file to read from top to bottom. ``train`` says what happens, ``_Run`` how."""
 
-import copy
 import dataclasses
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,20 @@ import torch
 from torch.utils.data import DataLoader
 
 from SpineFractureSegLib.engine.case import Case
-from SpineFractureSegLib.engine.device import Placement, choose_device, choose_precision
+from SpineFractureSegLib.engine.device import Placement
 from SpineFractureSegLib.engine.errors import Cancelled, UserError
 from SpineFractureSegLib.engine.inference import SlicePredictor
 from SpineFractureSegLib.engine.model_file import ModelCard
 from SpineFractureSegLib.engine.network import FractureNetwork, NetworkConfig
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
 from SpineFractureSegLib.engine.progress import ProgressCallback, StopQuery, never_stop, no_progress
-from SpineFractureSegLib.engine.training.checkpoint import EpochLog
 from SpineFractureSegLib.engine.training.config import TrainingConfig
-from SpineFractureSegLib.engine.training.dataset import EpochSampler, Kind, Sample, SliceDataset
-from SpineFractureSegLib.engine.training.losses import training_loss
+from SpineFractureSegLib.engine.training.dataset import EpochSampler, Sample, SliceDataset
+from SpineFractureSegLib.engine.training.epoch_log import LOG_COLUMNS, EpochLog, TensorBoardLog, epoch_row
+from SpineFractureSegLib.engine.training.learner import Learner
 from SpineFractureSegLib.engine.training.run_folder import RunFolder
 from SpineFractureSegLib.engine.training.schedule import Plateau, cosine_factor
-from SpineFractureSegLib.engine.training.team import Team, own_device
+from SpineFractureSegLib.engine.training.team import Team
 from SpineFractureSegLib.engine.training.validation import (
     ScoredCase,
     ValidationScores,
@@ -35,25 +34,11 @@ from SpineFractureSegLib.engine.training.validation import (
     validation_scores,
 )
 
-LOG_COLUMNS = (
-    "epoch",
-    "steps",
-    "learning_rate",
-    "loss",
-    # the fracture loss by what the slice shows: one can get worse while their mean gets better
-    "fracture_loss_fractured",
-    "fracture_loss_intact",
-    "fracture_loss_real_negative",
-    "vertebra_loss",
-    "refined_mask_loss",
-    "dice_pooled",
-    "dice_mean",
-    "vertebra_auc",
-    "false_positive_ml",
-    "threshold",
-    "minutes",
-    "slices_per_second",
-)
+EpochCallback = Callable[[dict[str, Any]], None]  # gets the epoch's row of the log, see ``epoch_log.LOG_COLUMNS``
+
+
+def no_epoch_callback(row: dict[str, Any]) -> None:
+    """Default ``on_epoch``: the log is enough."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +51,7 @@ class TrainingResult:
     epochs: int
     minutes: float  # of all parts of the run
     ended_by: str  # "epochs", "time" or "no improvement"
+    warnings: tuple[str, ...] = ()  # what the user must be told, one sentence each
 
 
 def train(
@@ -80,6 +66,7 @@ def train(
     card: ModelCard | None = None,
     start_from: FractureNetwork | None = None,
     on_progress: ProgressCallback = no_progress,
+    on_epoch: EpochCallback = no_epoch_callback,
     should_stop: StopQuery = never_stop,
 ) -> TrainingResult:
     """Trains a network, or goes on where a killed run in the same folder stopped.
@@ -88,34 +75,41 @@ def train(
     its learning rate. No random state needs keeping: samples depend on seed, epoch and index alone.
 
     Started by ``torchrun``, several processes (on one machine or more, all of which see the run's folder) share every
-    batch: same samples, same steps, up to the normalization layers, which see each process' part.
+    batch: same samples, same steps, up to the normalization layers, which see each process' part. Each holds all
+    training cases in memory.
 
     Args:
         config, network_config, preprocessing: see there; ``presets`` has combinations of them.
         train_cases: read once; pass a generator (``map(load_case, paths)``) to hold each in memory only once.
         validation_cases: cases of other patients, with fractures and without.
-        run_folder: gets ``last.pt``, ``best.pt``, ``log.csv`` and ``model.safetensors``.
+        run_folder: gets ``last.pt``, ``best.pt``, ``log.csv``, ``report.html`` and ``model.safetensors``.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         card: of the model file; threshold, smallest lesion and validation scores are filled in.
         start_from: a network of the same config whose weights are the first ones (fine-tuning); None: random ones.
         on_progress: called after every step ("epoch N") and every validation case.
-        should_stop: asked after every step; then the state is saved.
+        on_epoch: called after every epoch with its row of the log.
+        should_stop: asked after every step and between the batches of a validation; then the state is saved.
 
     Raises:
-        UserError: nothing to train or validate on, another run in the folder, or a loss that is no longer a number.
+        UserError: nothing to train or validate on, another run in the folder, a loss that is no longer a number, or
+            too little memory.
         Cancelled: on ``should_stop``; calling again resumes.
     """
-    run = _Run(config, network_config, preprocessing, Path(run_folder), device, card, on_progress, should_stop)
-    run.prepare(train_cases, validation_cases, start_from)
-    while not (ended_by := run.ended_by()):
-        run.train_epoch()
-        run.validate_epoch()
-    return run.finish(ended_by)
+    folder = Path(run_folder)
+    run = _Run(config, network_config, preprocessing, folder, device, card, on_progress, on_epoch, should_stop)
+    try:
+        run.prepare(train_cases, validation_cases, start_from)
+        while not (ended_by := run.ended_by()):
+            run.train_epoch()
+            run.validate_epoch()
+        return run.finish(ended_by)
+    finally:
+        run.close()
 
 
 @dataclasses.dataclass
 class _State:
-    """Where a run stands; with weights and optimizer all that a resumed run needs."""
+    """Where a run stands; with what the learner knows all that a resumed run needs."""
 
     epoch: int = 0
     step_in_epoch: int = 0
@@ -135,6 +129,7 @@ class _Run:
         device: str,
         card: ModelCard | None,
         on_progress: ProgressCallback,
+        on_epoch: EpochCallback,
         should_stop: StopQuery,
     ) -> None:
         if network_config.input_channels != len(preprocessing.context_mm):
@@ -145,21 +140,16 @@ class _Run:
         self.config, self.network_config, self.preprocessing = config, network_config, preprocessing
         card = card or ModelCard(name=folder.name or "trained")
         self.folder = RunFolder(folder, config, network_config, preprocessing, card)
-        self.device, _ = choose_device(own_device(device))
-        self.team = Team(self.device)
+        self.team = Team(device)
         self.on_progress = on_progress if self.team.is_lead else no_progress
+        self.on_epoch = on_epoch
         self.should_stop = should_stop
         if config.batch_size % self.team.size:
             raise UserError(f"A batch of {config.batch_size} slices cannot be shared by {self.team.size} processes.")
-        self.dtype = _training_precision(config.precision, self.device)
         self.steps_per_epoch = max(config.slices_per_epoch // config.batch_size, 1)
         self.state = _State()
-        # per kind: samples, total, fracture, vertebra, refined loss, samples with vertebrae
-        self.loss_sums = torch.zeros(len(Kind), 6, dtype=torch.float64, device=self._sum_device)
-
-    @property
-    def _sum_device(self) -> torch.device:
-        return torch.device("cpu") if self.device.type == "mps" else self.device  # mps has no float64
+        self.log: EpochLog | None = None  # the lead's
+        self.tensorboard: TensorBoardLog | None = None
 
     # -- before ------------------------------------------------------------------------------------------------------
 
@@ -173,39 +163,39 @@ class _Run:
             network = FractureNetwork(self.network_config)
         if start_from is not None:
             network.load_state_dict(start_from.state_dict())
-        self.network = self._place(network)
-        self.average = copy.deepcopy(self.network).requires_grad_(False) if config.ema_decay else None
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self.learner = Learner(network, config, self.team)
         if checkpoint := self.folder.load_last():
-            self._restore(checkpoint)
-        if self.team.is_lead:
-            self.log = EpochLog(self.folder.path / "log.csv", LOG_COLUMNS, self.state.epoch)
+            state = dict(checkpoint["state"])
+            self.state = _State(**{**state, "plateau": Plateau(**state["plateau"])})
+            self.learner.restore(checkpoint)
+        self.team.by_lead(self._open_logs)
         self.dataset = SliceDataset(train_cases, self.preprocessing, config.balance, config.augmentation, config.seed)
         self.validation_cases = list(validation_cases)
         if not self.validation_cases:
             raise UserError("There are no validation cases; threshold and best weights are chosen on them.")
+        if config.observed_score == "dice_mean" and not any(case.has_fracture for case in self.validation_cases):
+            raise UserError(
+                "No validation case has a fracture, which the observed score dice_mean needs; add some or observe "
+                "dice_pooled."
+            )
 
-    def _place(self, network: FractureNetwork) -> FractureNetwork:
-        memory_format = torch.channels_last if self.config.channels_last else torch.contiguous_format
-        return network.to(self.device).to(memory_format=memory_format)
+    def _open_logs(self) -> None:
+        self.log = EpochLog(self.folder.path / "log.csv", LOG_COLUMNS, self.state.epoch)
+        if self.config.tensorboard:
+            self.tensorboard = TensorBoardLog(self.folder.path / "tensorboard", self.state.epoch)
 
     def _loader(self, epoch: int, first_step: int) -> DataLoader:
-        config = self.config
+        config, team = self.config, self.team
         size = config.batch_size
-        sampler = EpochSampler(
-            epoch, self.steps_per_epoch * size, first_step * size + self.team.rank, self.team.size
-        )
         fork = config.workers > 0 and sys.platform == "linux"  # shares the cases in memory instead of copying them
         return DataLoader(
             self.dataset,
-            batch_size=size // self.team.size,
-            sampler=sampler,
+            batch_size=size // team.size,
+            sampler=EpochSampler(epoch, self.steps_per_epoch * size, first_step * size + team.rank, team.size),
             num_workers=config.workers,
             multiprocessing_context=multiprocessing.get_context("fork") if fork else None,
             prefetch_factor=3 if config.workers else None,
-            pin_memory=self.device.type == "cuda",
+            pin_memory=team.device.type == "cuda",
         )
 
     # -- an epoch ----------------------------------------------------------------------------------------------------
@@ -214,13 +204,14 @@ class _Run:
         state = self.state
         if state.step_in_epoch >= self.steps_per_epoch:
             return  # resumed between the last step and the validation
-        self.network.train()
+        self.learner.network.train()
         clock, saved = time.monotonic(), state.seconds
         for batch in self._loader(state.epoch, state.step_in_epoch):
-            self._step(Sample(*(part.to(self.device, non_blocking=True) for part in batch)))
+            self.learner.step(Sample(*batch), state.step, self._learning_rate())
             state.step_in_epoch += 1
             state.step += 1
             now = time.monotonic()
+            # what decides over the next collective call is the lead's word: clocks and requests differ
             spent, stop = self.team.from_lead((now - clock, self.should_stop()))
             state.seconds += spent
             state.epoch_seconds += spent
@@ -236,38 +227,6 @@ class _Run:
                 break
         self._save()
 
-    def _step(self, batch: Sample) -> None:
-        config = self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        image = batch.image.contiguous(
-            memory_format=torch.channels_last if config.channels_last else torch.contiguous_format
-        )
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits, refined = self.network.forward_with_refined_mask(image)
-        channel = {name: logits[:, i].float() for i, name in enumerate(self.network_config.outputs)}
-        terms = training_loss(
-            channel["fracture"],
-            channel.get("vertebra"),
-            refined[:, 0].float() if refined is not None else None,
-            batch.fracture.float(),
-            batch.vertebra.float(),
-            batch.known.float(),
-            batch.has_vertebrae,
-            config.vertebra_loss_weight,
-            config.refined_mask_loss_weight,
-        )
-        self.optimizer.zero_grad(set_to_none=True)
-        terms.total.mean().backward()
-        self.team.average_gradients(self.network)
-        if config.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
-        self.optimizer.step()
-        self._update_average()
-        columns = (torch.ones_like(terms.total), *terms, batch.has_vertebrae)
-        numbers = torch.stack(columns, 1).detach().to(self._sum_device, torch.float64)
-        self.loss_sums.index_add_(0, batch.kind.to(self._sum_device), numbers)
-
     def _learning_rate(self) -> float:
         config, state = self.config, self.state
         if config.schedule == "plateau":
@@ -277,106 +236,59 @@ class _Run:
             fraction = max(fraction, state.seconds / (60 * config.max_minutes))
         return config.learning_rate * cosine_factor(state.step, config.warmup_steps, fraction)
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        if self.average is None:
-            return
-        step = self.state.step
-        decay = min(self.config.ema_decay, (1 + step) / (10 + step))  # the first weights are soon forgotten
-        current = self.network.state_dict()
-        for name, kept in self.average.state_dict().items():
-            if kept.is_floating_point():
-                kept.lerp_(current[name], 1 - decay)
-            else:
-                kept.copy_(current[name])
-
     def _time_is_over(self) -> bool:
         return self.config.max_minutes is not None and self.state.seconds >= 60 * self.config.max_minutes
+
+    def _save(self) -> None:
+        learned = self.learner.state()
+        self.team.by_lead(lambda: self.folder.save_last({"state": dataclasses.asdict(self.state), **learned}))
 
     # -- after an epoch ----------------------------------------------------------------------------------------------
 
     def validate_epoch(self) -> None:
         config, state = self.config, self.state
         start = time.monotonic()
-        self.team.average_statistics(self._evaluated())
-        scored = self._score(self._evaluated(), config.validation_slice_step, config.validation_negative_slice_step)
-        scores = self.team.from_lead(validation_scores(scored) if self.team.is_lead else None)
+        self.learner.average_statistics()
+        scored = self._score(
+            self.learner.evaluated, config.validation_slice_step, config.validation_negative_slice_step
+        )
+        scores = self.team.by_lead(lambda: validation_scores(scored))
         rate = self._learning_rate()
         state.seconds += self.team.from_lead(time.monotonic() - start)
-        better = state.plateau.observe(state.epoch, scores.dice_pooled, config.plateau_epochs, config.plateau_factor)
-        row = self._log_row(scores, rate)
-        if self.team.is_lead:
-            if better:
-                self.folder.save_best(self._evaluated(), state.epoch, scores)
-            self.log.append(row)
+        observed = getattr(scores, config.observed_score)
+        better = state.plateau.observe(state.epoch, observed, config.plateau_epochs, config.plateau_factor)
+        row = epoch_row(
+            state.epoch,
+            state.step,
+            rate,
+            self.learner.loss_sums(),
+            scores,
+            minutes=state.seconds / 60,
+            slices_per_second=state.step_in_epoch * config.batch_size / max(state.epoch_seconds, 1e-9),
+        )
+        self.team.by_lead(lambda: self._keep(row, scores, scored, better))
         state.epoch += 1
         state.step_in_epoch, state.epoch_seconds = 0, 0.0
-        self.loss_sums.zero_()
+        self.learner.forget_losses()
         self._save()
+        self.team.by_lead(lambda: self.on_epoch(row))
 
-    def _evaluated(self) -> FractureNetwork:
-        return self.average if self.average is not None else self.network
-
-    def _score(self, network: FractureNetwork, step: int, negative_step: int) -> list[ScoredCase]:
-        """The validation cases, scored by all processes; the lead gets them, the others nothing."""
-        placement = Placement(self.device, self.dtype, self.config.batch_size)
+    def _score(self, network: FractureNetwork, *steps: int) -> list[ScoredCase]:
+        """The validation cases on every n-th slice (and of real cases without fracture), for the lead."""
+        placement = Placement(self.team.device, self.learner.dtype, self.config.batch_size)
         outputs = len(self.network_config.outputs)
         predictor = SlicePredictor(network, outputs, self.preprocessing, placement, should_stop=self.should_stop)
-        own = self.validation_cases[self.team.rank :: self.team.size]
-        scored = score_cases(predictor, own, step, negative_step, self.on_progress)
-        # cases are large and known to the lead: only what was found is sent
-        found = self.team.gathered([(item.case.name, dataclasses.replace(item, case=None)) for item in scored])
-        cases = {case.name: case for case in self.validation_cases}
-        return [dataclasses.replace(item, case=cases[name]) for name, item in found]
+        scored = score_cases(predictor, self.validation_cases, *steps, self.team, self.on_progress)
+        self.learner.warnings += predictor.warnings
+        return scored
 
-    def _log_row(self, scores: ValidationScores, learning_rate: float) -> dict[str, Any]:
-        state = self.state
-        count, total, fracture, vertebra, refined, with_vertebrae = self.team.sum(self.loss_sums).cpu().T
-        by_kind = (fracture / count).tolist()  # nan where there was no such slice
-        return {
-            "epoch": state.epoch,
-            "steps": state.step,
-            "learning_rate": learning_rate,
-            "loss": float(total.sum() / count.sum()),
-            "fracture_loss_fractured": by_kind[Kind.FRACTURED],
-            "fracture_loss_intact": by_kind[Kind.INTACT],
-            "fracture_loss_real_negative": by_kind[Kind.REAL_NEGATIVE],
-            "vertebra_loss": float(vertebra.sum() / with_vertebrae.sum()),
-            "refined_mask_loss": float(refined.sum() / count.sum()),
-            "dice_pooled": scores.dice_pooled,
-            "dice_mean": scores.dice_mean,
-            "vertebra_auc": scores.vertebra_auc,
-            "false_positive_ml": scores.false_positive_ml,
-            "threshold": scores.threshold,
-            "minutes": state.seconds / 60,
-            "slices_per_second": state.step_in_epoch * self.config.batch_size / max(state.epoch_seconds, 1e-9),
-        }
-
-    def _save(self) -> None:
-        loss_sums = self.team.sum(self.loss_sums)
-        if not torch.isfinite(loss_sums).all():
-            raise UserError("The loss is no longer a number; train with a lower learning rate or in float32.")
-        if not self.team.is_lead:
-            return
-        self.folder.save_last(
-            {
-                "state": dataclasses.asdict(self.state),
-                "network": self.network.state_dict(),
-                "average": self.average.state_dict() if self.average is not None else None,
-                "optimizer": self.optimizer.state_dict(),
-                "loss_sums": loss_sums,
-            }
-        )
-
-    def _restore(self, checkpoint: dict[str, Any]) -> None:
-        state = dict(checkpoint["state"])
-        self.state = _State(**{**state, "plateau": Plateau(**state["plateau"])})
-        self.network.load_state_dict(checkpoint["network"])
-        if self.average is not None:
-            self.average.load_state_dict(checkpoint["average"])
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
-        if self.team.is_lead:
-            self.loss_sums = checkpoint["loss_sums"].to(self._sum_device)
+    def _keep(self, row: dict[str, Any], scores: ValidationScores, scored: list[ScoredCase], better: bool) -> None:
+        if better:
+            self.folder.save_best(self.learner.evaluated, self.state.epoch, scores)
+        self.log.append(row)
+        if self.tensorboard is not None:
+            self.tensorboard.append(row)
+        self.folder.write_report(self.log.rows(), scored, scores, "weights of the last epoch, every n-th slice")
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -394,23 +306,21 @@ class _Run:
     def finish(self, ended_by: str) -> TrainingResult:
         """Chooses threshold and smallest lesion of the best weights, on every slice, and writes the model."""
         best = self.folder.load_best()
-        network = self._place(FractureNetwork(self.network_config))
+        network = self.learner.placed(FractureNetwork(self.network_config))
         network.load_state_dict(best["network"])
         scored = self._score(network, 1, 2)
-        scores, path = None, None
-        if self.team.is_lead:
-            scores = validation_scores(scored)
-            scores = dataclasses.replace(scores, min_volume_mm3=choose_min_volume(scored, scores.threshold))
-            path = self.folder.save_model(network, scores)
-        scores, path = self.team.from_lead((scores, path))
+        scores, path = self.team.by_lead(lambda: self._keep_model(network, scored))
         state = self.state
-        return TrainingResult(path, scores, best["epoch"], state.epoch, state.seconds / 60, ended_by)
+        warnings = tuple(dict.fromkeys(self.learner.warnings))
+        return TrainingResult(path, scores, best["epoch"], state.epoch, state.seconds / 60, ended_by, warnings)
 
+    def _keep_model(self, network: FractureNetwork, scored: list[ScoredCase]) -> tuple[ValidationScores, Path]:
+        scores = validation_scores(scored)
+        scores = dataclasses.replace(scores, min_volume_mm3=choose_min_volume(scored, scores.threshold))
+        path = self.folder.save_model(network, scores)
+        self.folder.write_report(self.log.rows(), scored, scores, "the best weights, on every slice")
+        return scores, path
 
-def _training_precision(name: str, device: torch.device) -> torch.dtype:
-    if name == "float32":
-        return torch.float32
-    if name == "bfloat16":
-        return torch.bfloat16
-    # float16 would need scaled gradients; devices without bfloat16 train in float32
-    return torch.bfloat16 if choose_precision(device) == torch.bfloat16 else torch.float32
+    def close(self) -> None:
+        if self.tensorboard is not None:
+            self.tensorboard.close()

@@ -9,6 +9,7 @@ n-th slice of the first plane; each scored voxel then stands for n. At the end t
 on (nearly) every slice.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,10 +17,12 @@ import numpy as np
 from scipy import ndimage, stats
 
 from SpineFractureSegLib.engine.case import FRACTURED, MAP_FRACTURE, UNCERTAIN, Case, voxel_classes
+from SpineFractureSegLib.engine.errors import Cancelled
 from SpineFractureSegLib.engine.inference import SlicePredictor
 from SpineFractureSegLib.engine.progress import ProgressCallback
 from SpineFractureSegLib.engine.slices import AXIS_OF_PLANE, to_plane
 from SpineFractureSegLib.engine.training.dataset import is_real_negative
+from SpineFractureSegLib.engine.training.team import Team
 
 THRESHOLDS = tuple(round(0.20 + 0.05 * i, 2) for i in range(13))  # 0.20 ... 0.80
 MIN_VOLUMES_MM3 = (0.0, 100.0, 250.0, 500.0, 1000.0, 2000.0)
@@ -32,7 +35,7 @@ MIN_BODY_MM3 = 500.0  # vertebral bodies of which less is in the image have no s
 class ValidationScores:
     """Voxel scores at ``threshold``. A score that no case can give is nan."""
 
-    dice_pooled: float  # over the voxels of all cases, those without fracture included; chooses the weights
+    dice_pooled: float  # over the voxels of all cases, those without fracture included
     dice_mean: float  # mean over the cases with a fracture
     vertebra_auc: float  # mean probability over each body, fractured against intact
     false_positive_ml: float  # mean volume painted in a real CT without fracture
@@ -49,6 +52,7 @@ class ScoredCase:
     bodies: np.ndarray  # uint8 ids
     voxel_mm3: float  # the volume that one scored voxel stands for
     fracture_map: np.ndarray | None = None  # uint8, the case's, where it has one
+    hu: np.ndarray | None = None  # int16, for pictures
 
     @property
     def fracture(self) -> np.ndarray:
@@ -57,6 +61,15 @@ class ScoredCase:
     @property
     def known(self) -> np.ndarray:
         return self._classes() != UNCERTAIN
+
+    def dice(self, threshold: float) -> float:
+        """Of the known voxels; nan where there is no fracture, however much is painted."""
+        fracture, painted = self.fracture, self.painted(threshold)
+        return float(2 * (fracture & painted).sum() / (fracture.sum() + painted.sum())) if fracture.any() else math.nan
+
+    def painted(self, threshold: float) -> np.ndarray:
+        """bool (S, h, w): where the answer is fracture, of the known voxels."""
+        return (self.probability >= threshold) & self.known
 
     def _classes(self) -> np.ndarray:
         return voxel_classes(self.case.class_of_body, self.bodies, self.fracture_map)
@@ -67,39 +80,67 @@ def score_cases(
     cases: Sequence[Case],
     slice_step: int,
     negative_slice_step: int,
+    team: Team,
     on_progress: ProgressCallback,
 ) -> list[ScoredCase]:
-    """Runs the network over every n-th slice of each case.
+    """Runs the network over every n-th slice of each case; the processes of a team share the cases.
 
     Args:
         predictor: of the network; its ``should_stop`` is asked between batches.
+        cases: the same in every process.
         slice_step: every n-th slice of a case.
         negative_slice_step: the same for real cases without fracture.
+        team: whose lead gets the scored cases; the others get none.
+        on_progress: called before every case of this process.
 
-    Raises: Cancelled, between batches.
+    Raises: Cancelled, in every process, when one was stopped.
     """
-    scored = []
-    for number, case in enumerate(cases):
-        on_progress(number, len(cases), "validation cases")
-        scored.append(_score_case(predictor, case, negative_slice_step if is_real_negative(case) else slice_step))
-    on_progress(len(cases), len(cases), "validation cases")
-    return scored
-
-
-def _score_case(predictor: SlicePredictor, case: Case, step: int) -> ScoredCase:
+    own, answers, request = range(team.rank, len(cases), team.size), [], None
+    try:
+        for number in own:
+            on_progress(len(answers), len(own), "validation cases")
+            answers.append((number, _predict_case(predictor, cases[number], slice_step, negative_slice_step)))
+    except Cancelled as stopped:
+        request = stopped  # raised once the others know: they would wait for this process
+    if team.any(request is not None):
+        raise request or Cancelled("Stopped on request.")
+    on_progress(len(own), len(own), "validation cases")
     plane = predictor.preprocessing.planes[0]
-    region = _scored_region(case, plane)
-    start, stop = region[AXIS_OF_PLANE[plane]]
-    numbers = range(start + min(step, stop - start) // 2, stop, step)
-    probability = predictor.predict(case.hu, plane, region, numbers, "validation", overlap=0.25)[0]
+    answers = sorted(team.gathered(answers), key=lambda answer: answer[0])
+    return [
+        _scored_case(cases[number], probability, plane, slice_step, negative_slice_step)
+        for number, probability in answers
+    ]
+
+
+def _predict_case(predictor: SlicePredictor, case: Case, slice_step: int, negative_slice_step: int) -> np.ndarray:
+    """float16 (S, h, w): the fracture's probability on every n-th slice of the case's scored part."""
+    plane = predictor.preprocessing.planes[0]
+    region, numbers = _scored_slices(case, plane, negative_slice_step if is_real_negative(case) else slice_step)
+    return predictor.predict(case.hu, plane, region, numbers, "validation", overlap=0.25)[0].astype(np.float16)
+
+
+def _scored_case(
+    case: Case, probability: np.ndarray, plane: str, slice_step: int, negative_slice_step: int
+) -> ScoredCase:
+    """The answer beside the truth of the same slices."""
+    step = negative_slice_step if is_real_negative(case) else slice_step
+    region, numbers = _scored_slices(case, plane, step)
     rows, columns = (slice(*region[axis]) for axis in range(3) if axis != AXIS_OF_PLANE[plane])
+    part = (slice(numbers.start, numbers.stop, numbers.step), rows, columns)
     bodies, fracture_map = (
-        None
-        if volume is None
-        else np.ascontiguousarray(to_plane(volume, plane)[numbers.start : numbers.stop : step, rows, columns])
+        None if volume is None else np.ascontiguousarray(to_plane(volume, plane)[part])
         for volume in (case.bodies, case.fracture_map)
     )
-    return ScoredCase(case, probability.astype(np.float16), bodies, case.spacing_mm**3 * step, fracture_map)
+    voxel_mm3 = case.spacing_mm**3 * step
+    return ScoredCase(case, probability, bodies, voxel_mm3, fracture_map, to_plane(case.hu, plane)[part])
+
+
+def _scored_slices(case: Case, plane: str, step: int) -> tuple[list[tuple[int, int]], range]:
+    """The region (start, stop) along z, y and x, and the numbers of the slices."""
+    region = _scored_region(case, plane)
+    start, stop = region[AXIS_OF_PLANE[plane]]
+    return region, range(start + min(step, stop - start) // 2, stop, step)
 
 
 def _scored_region(case: Case, plane: str) -> list[tuple[int, int]]:

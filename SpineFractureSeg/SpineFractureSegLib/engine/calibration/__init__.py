@@ -1,0 +1,1 @@
+"""Chooses on validation cases what training leaves open: temperature, threshold, smallest lesion, plane weights."""

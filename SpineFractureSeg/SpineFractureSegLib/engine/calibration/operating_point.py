@@ -1,0 +1,121 @@
+"""How the answers become lesions: plane weights, average over bodies, threshold, smallest lesion, chosen together.
+
+The best pooled Dice wins among the ways to read the answers that raise no more false positives a scan than allowed.
+Dice is pooled over the voxels of all cases, those without fracture included, so false alarms cost there, too.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+
+from SpineFractureSegLib.engine.array_metrics import dice_from_counts
+from SpineFractureSegLib.engine.benchmark.components import describe_components
+from SpineFractureSegLib.engine.calibration.answers import Answer, Fusion
+from SpineFractureSegLib.engine.postprocess import threshold_mask
+
+THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
+MIN_VOLUMES_MM3 = (0.0, 100.0, 250.0, 500.0, 1000.0, 2000.0, 3000.0)
+SHARE_STEPS = 4  # a plane's weight is a multiple of a quarter
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read the network's answers."""
+
+    fusion: Fusion
+    threshold: float
+    min_volume_mm3: float
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A reading and what it gives on the cases it was tried on."""
+
+    reading: Reading
+    dice_pooled: float  # nan without any fracture
+    false_positives: float  # mean per scan
+
+
+@dataclass
+class _Totals:
+    """Sums over cases, per threshold and smallest lesion; volumes in mm3, as cases may differ in spacing."""
+
+    overlap: np.ndarray = field(default_factory=lambda: _zeros())
+    predicted: np.ndarray = field(default_factory=lambda: _zeros())
+    false: np.ndarray = field(default_factory=lambda: _zeros())
+    reference: float = 0.0
+
+
+def choose_operating_point(
+    answers: Sequence[Answer], fusions: Sequence[Fusion], allowed_false_positives: float
+) -> OperatingPoint:
+    """The best of all thresholds, smallest lesions and the given fusions.
+
+    Where no point keeps to the allowed number of false positives, those with the fewest count. Among equals the first
+    fusion wins, then the fewest false positives, the threshold nearest to one half, the smallest lesion.
+
+    Args:
+        answers: of the model, at least one.
+        fusions: to try, the usual one first.
+        allowed_false_positives: per scan.
+    """
+    points = [point for fusion in fusions for point in operating_points(answers, fusion)]
+    fewest = min(point.false_positives for point in points)
+    limit = max(allowed_false_positives, fewest)
+
+    def merit(point: OperatingPoint) -> tuple[float, ...]:
+        reading = point.reading
+        dice = -1.0 if np.isnan(point.dice_pooled) else round(point.dice_pooled, 9)
+        middle = abs(reading.threshold - 0.5)
+        return dice, -fusions.index(reading.fusion), -point.false_positives, -middle, -reading.min_volume_mm3
+
+    return max((point for point in points if point.false_positives <= limit), key=merit)
+
+
+def operating_points(answers: Sequence[Answer], fusion: Fusion) -> Iterator[OperatingPoint]:
+    """Every threshold with every smallest lesion."""
+    totals = _Totals()
+    for answer in answers:
+        _add(totals, answer, fusion)
+    for (row, threshold), (column, smallest) in product(enumerate(THRESHOLDS), enumerate(MIN_VOLUMES_MM3)):
+        yield OperatingPoint(
+            Reading(fusion, threshold, smallest),
+            float(dice_from_counts(totals.overlap[row, column], totals.predicted[row, column], totals.reference)),
+            float(totals.false[row, column] / len(answers)),
+        )
+
+
+def plane_shares(planes: Sequence[str]) -> list[dict[str, float]]:
+    """All weights in quarters that sum to 1.
+
+    >>> plane_shares(["sagittal"])
+    [{'sagittal': 1.0}]
+    >>> len(plane_shares(["sagittal", "axial"])), len(plane_shares(["sagittal", "axial", "coronal"]))
+    (5, 15)
+    """
+    return [
+        {plane: part / SHARE_STEPS for plane, part in zip(planes, parts, strict=True)}
+        for parts in product(range(SHARE_STEPS + 1), repeat=len(planes))
+        if sum(parts) == SHARE_STEPS
+    ]
+
+
+def _add(totals: _Totals, answer: Answer, fusion: Fusion) -> None:
+    case = answer.case
+    truth, uncertain = case.fracture_mask, case.uncertain_mask
+    probability = answer.probability(fusion)
+    voxel_mm3 = case.spacing_mm**3
+    totals.reference += truth.sum() * voxel_mm3
+    for row, threshold in enumerate(THRESHOLDS):
+        every = describe_components(threshold_mask(probability, threshold), truth, uncertain)
+        for column, smallest in enumerate(MIN_VOLUMES_MM3):
+            kept = every.of_size(smallest / voxel_mm3)
+            totals.overlap[row, column] += kept.overlap.sum() * voxel_mm3
+            totals.predicted[row, column] += kept.known.sum() * voxel_mm3
+            totals.false[row, column] += kept.false.sum()
+
+
+def _zeros() -> np.ndarray:
+    return np.zeros((len(THRESHOLDS), len(MIN_VOLUMES_MM3)))
