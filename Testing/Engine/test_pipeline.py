@@ -284,6 +284,58 @@ def test_an_array_on_the_working_grid_gets_the_same_probabilities(ct):
     np.testing.assert_allclose(sitk.GetArrayFromImage(result.probability), expected, atol=0.02)
 
 
+class StripesOfBone(BrightIsFracture):
+    """The vertebra channel is what is bright; of it the fracture channel sees every other stripe of four pixels."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        bright = super().forward(x)
+        stripes = (torch.arange(x.shape[-2]) // 4 % 2 == 0).to(bright)[:, None]
+        return torch.cat([bright[:, :1] - 20 * (1 - stripes), bright[:, 1:]], dim=1)
+
+
+def test_bodies_are_numbered_from_the_top_on_the_cts_grid(ct):
+    result = segment_ct(ct, made_model(), device="cpu")
+    assert same_grid(result.labels, ct)
+    assert result.labels.GetPixelID() == sitk.sitkUInt8
+    numbers = sitk.GetArrayFromImage(result.labels)
+    assert [vertebra.number for vertebra in result.spine] == [1, 2, 3, 4]
+    assert set(np.unique(numbers)) == {0, 1, 2, 3, 4}
+    heights = [vertebra.centroid_ras_mm[2] for vertebra in result.spine]
+    assert heights == sorted(heights, reverse=True)
+    for vertebra in result.spine:
+        right, front, up = vertebra.centroid_ras_mm
+        assert result.labels[result.labels.TransformPhysicalPointToIndex((-right, -front, up))] == vertebra.number
+        assert vertebra.flagged
+        assert vertebra.level is None
+        assert vertebra.middle_mm == pytest.approx(16, abs=3)
+
+
+def test_a_turned_copy_has_the_same_vertebrae(ct):
+    original = segment_ct(ct, made_model(), device="cpu").spine
+    copy = segment_ct(sitk.DICOMOrient(ct, "PIR"), made_model(), device="cpu").spine
+    for one, other in zip(original, copy, strict=True):
+        assert one.centroid_ras_mm == pytest.approx(other.centroid_ras_mm, abs=0.2)
+        assert one.middle_mm == pytest.approx(other.middle_mm, abs=0.3)
+
+
+def test_only_a_model_that_says_so_answers_by_whole_bodies(ct):
+    answers = {}
+    for by_body in (False, True):
+        model = made_model(network=StripesOfBone(2, smoothing=5), threshold=0.3, by_body=by_body)
+        result = segment_ct(ct, model, device="cpu")
+        inside = sitk.GetArrayFromImage(result.labels) > 0
+        answers[by_body] = (sitk.GetArrayFromImage(result.mask) > 0)[inside].mean()
+    assert answers[False] < 0.75
+    assert answers[True] > 0.97
+
+
+def test_a_model_without_vertebrae_has_no_spine(ct):
+    result = segment_ct(ct, made_model(outputs=("fracture",)), device="cpu")
+    assert result.spine == []
+    assert same_grid(result.labels, ct)
+    assert not sitk.GetArrayFromImage(result.labels).any()
+
+
 @pytest.mark.parametrize("name", ["s0521_cervical", "tptbox_L3", "verse014_lumbar", "totalseg_example_lumbar_3mm"])
 def test_copies_of_real_ct_are_segmented_alike(name):
     path = REAL_CT / f"{name}_ct.nii.gz"

@@ -9,6 +9,26 @@ import pytest
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.model_file import ModelCard
 from SpineFractureSegLib.engine.report import segmentation_report, write_json
+from SpineFractureSegLib.engine.vertebrae.vertebra import Vertebra
+
+
+SOME_VERTEBRA = Vertebra(
+    number=1,
+    level="L1",
+    centroid_ras_mm=(1.0, 2.0, np.float64(3.0)),
+    fracture_probability=np.float32(0.5),
+    anterior_mm=20.5,
+    middle_mm=None,
+    posterior_mm=None,
+    width_mm=None,
+    depth_mm=None,
+    height_loss=None,
+    genant=None,
+    trabecular_hu=None,
+    complete=False,
+    flagged=True,
+    notes=("cut",),
+)
 
 
 @dataclass
@@ -31,6 +51,7 @@ class SomeResult:
     seconds: float = 12.34567
     warnings: list = field(default_factory=lambda: ["second"])
     findings: list = field(default_factory=lambda: [SomeFinding()])
+    spine: list = field(default_factory=lambda: [SOME_VERTEBRA])
     model: ModelCard = field(default_factory=lambda: ModelCard(name="Some model", training_data=("phantoms, CC0",)))
 
 
@@ -56,6 +77,11 @@ def test_a_report_says_what_was_found_by_which_model_and_where():
             "probability_max": 0.9,
         }
     ]
+    (vertebra,) = report["vertebrae"]
+    assert vertebra["level"] == "L1"
+    assert vertebra["centroid_ras_mm"] == [1.0, 2.0, 3.0]
+    assert (vertebra["fracture_probability"], vertebra["anterior_mm"], vertebra["genant"]) == (0.5, 20.5, None)
+    assert (vertebra["flagged"], vertebra["notes"]) == (True, ["cut"])
     assert "Research use only" in report["notice"]
     assert "scores" not in report, "nothing was compared"
 

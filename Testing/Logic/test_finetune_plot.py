@@ -77,7 +77,7 @@ class ShowHeldOutTest(FinetuneTestCase):
         (case,) = self.makeCases(1)
         self.run_ = FinetuneFolder.make()
         entry = self.run_.writeCase(1, case)
-        self.run_.complete([entry], "", RunDescription("a", "bundled", 1, (), "2026-01-01T12:00:00", 1))
+        self.run_.complete([entry], "", RunDescription("a", 1, (), "2026-01-01T12:00:00", 1))
         reference = sitk.ReadImage(entry["mask"])
         masks = []
         for name, shift in (("before", 1), ("after", 0)):

@@ -206,7 +206,7 @@ class FinetuneRunTest(FinetuneTestCase):
         path = runsFolder() / f"20260101-120000-{owner}-a"
         path.mkdir(parents=True)
         if complete:
-            about = RunDescription("a", "bundled", 2, (), "2026-01-01T12:00:00", owner)
+            about = RunDescription("a", 2, (), "2026-01-01T12:00:00", owner)
             FinetuneFolder(path).complete([], "", about)
         return path
 

@@ -97,7 +97,7 @@ class CasesTest(FinetunePanelTestCase):
             self.role(row).setCurrentIndex(index)
             self.role(row).activated.emit(index)
             self.processEvents()
-        self.assertEqual([case.role for case in self.section._table.cases], ["train", "validation", "auto"])
+        self.assertEqual([case.role for case in self.section._cases.cases], ["train", "validation", "auto"])
 
     def test_cases_of_one_patient_must_have_one_role(self):
         self.addPairs(3)
@@ -311,6 +311,16 @@ class ResumeTest(FinetunePanelTestCase):
         self.ft.resumeButton.click()
         self.assertIn("is better", self.ft.verdictLabel.text)
         self.assertTrue(self.ft.openRunFrame.isHidden())
+
+    def test_a_result_that_is_damaged_is_told_and_can_be_discarded(self):
+        self.runAll()
+        self.section._results.result.folder.result.write_text("{")
+        self.section._results.show(None)
+        self.section.attach(self.parameters)
+        self.ft.resumeButton.click()
+        self.assertIn("cannot be read", self.ft.finetuneMessageLabel.text)
+        self.ft.discardButton.click()
+        self.assertEqual(openRuns(), [])
 
     def test_a_run_can_be_discarded(self):
         self.addPairs()

@@ -183,8 +183,9 @@ class ModelsTest(PanelTestCase):
         self.assertEqual(self.ui.modelComboBox.currentText, "site-b")
 
     def test_a_model_that_cannot_be_exported_is_told(self):
+        (self.folder / "file").write_text("no folder")
         with mock.patch.object(qt, "QFileDialog") as dialog:
-            dialog.getSaveFileName.return_value = str(self.folder / "none" / "a.safetensors")
+            dialog.getSaveFileName.return_value = str(self.folder / "file" / "a.safetensors")
             self.ui.exportModelButton.click()
         self.assertIn("cannot be written", self.ui.messageLabel.text)
 

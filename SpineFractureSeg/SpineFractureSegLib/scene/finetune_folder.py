@@ -30,7 +30,6 @@ class RunDescription:
     """What was asked for, written when all cases are in the folder: without it there is nothing to resume."""
 
     modelName: str  # of the new model
-    parent: str  # name or path of the model to start from
     cases: int  # how many
     arguments: tuple[str, ...]  # of the engine's command, the paths within the folder apart
     created: str  # ISO, local time

@@ -63,9 +63,9 @@ class FinetuneResult:
                 "The new model is worse than the one before on the held-out cases ({change}). It is not used: more "
                 "or other cases, or a smaller learning rate, may help."
             ).format(change=change)
-        return _("The new model is better on the held-out cases ({change}). It is in the list of models now.").format(
-            change=change
-        )
+        return _(
+            "The new model is better on the held-out cases ({change}). It was taken into the list of models."
+        ).format(change=change)
 
     def rows(self) -> list[tuple[str, ...]]:
         """Case, Dice, IoU and false findings, each before and after; all held-out cases together come first."""

@@ -190,7 +190,6 @@ def _fill(
         yield number, len(cases)
     description = RunDescription(
         modelName=settings.name,
-        parent=str(settings.parent or BUNDLED),
         cases=len(cases),
         arguments=tuple(settings.arguments()),
         created=datetime.now().isoformat(timespec="seconds"),

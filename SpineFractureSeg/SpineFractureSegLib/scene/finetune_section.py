@@ -7,31 +7,24 @@ a crash or restart of Slicer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import qt
 import slicer
-import vtk
 from slicer.i18n import tr as _
-from slicer.util import VTKObservationMixin
 
 from SpineFractureSegLib.engine.errors import Cancelled, UserError
-from SpineFractureSegLib.scene.finetune_case import sceneCase
+from SpineFractureSegLib.scene.finetune_cases_view import FinetuneCasesView
 from SpineFractureSegLib.scene.finetune_folder import FinetuneFolder, openRuns
 from SpineFractureSegLib.scene.finetune_plot import Epoch, FinetunePlot
 from SpineFractureSegLib.scene.finetune_questions import FinetuneQuestions
 from SpineFractureSegLib.scene.finetune_result import readResult
 from SpineFractureSegLib.scene.finetune_result_view import FinetuneResultView
-from SpineFractureSegLib.scene.finetune_run import FinetuneRun, FinetuneSettings
-from SpineFractureSegLib.scene.finetune_search import Found, casesOfFolder, casesOfScene
-from SpineFractureSegLib.scene.finetune_table import FinetuneTable
+from SpineFractureSegLib.scene.finetune_run import FinetuneRun
+from SpineFractureSegLib.scene.finetune_settings_view import FinetuneSettingsView
 from SpineFractureSegLib.scene.installation import ensurePackages, missingPackages
 
 if TYPE_CHECKING:
-    from slicer import vtkMRMLSegmentationNode
-
     from SpineFractureSegLib.scene.engine_output import EngineProgress
     from SpineFractureSegLib.scene.finetune_result import FinetuneResult
     from SpineFractureSegLib.scene.parameter_node import SpineFractureSegParameterNode
@@ -40,7 +33,7 @@ _UI = Path(__file__).resolve().parents[2] / "Resources" / "UI" / "FineTune.ui"
 _ERROR = "color: #b3261e; font-weight: bold"
 
 
-class FinetuneSection(VTKObservationMixin):
+class FinetuneSection:
     """Loads its own .ui file and places it above the spacer at the end of the panel.
 
     Args:
@@ -52,7 +45,6 @@ class FinetuneSection(VTKObservationMixin):
     """
 
     def __init__(self, panelUi, logic, onNewModel: Callable[[str | None], None], log: Callable[[str], None]) -> None:
-        VTKObservationMixin.__init__(self)
         self._logic, self._onNewModel, self._log = logic, onNewModel, log
         self._parameters: SpineFractureSegParameterNode | None = None
         self._run: FinetuneRun | None = None
@@ -63,15 +55,12 @@ class FinetuneSection(VTKObservationMixin):
         layout = panelUi.logCollapsibleButton.parentWidget().layout()
         layout.insertWidget(layout.count() - 1, widget)
         self.ui = ui = slicer.util.childWidgetVariables(widget)
-        self._table = FinetuneTable(ui, self._onCasesChanged)
-        self._questions = FinetuneQuestions(self._table.propose, self._showEstimate)
+        self._cases = FinetuneCasesView(ui, self._onCasesChanged, self._say)
+        self._knobs = FinetuneSettingsView(ui, self._update, self._say)
+        self._questions = FinetuneQuestions(self._cases.propose, self._knobs.showTime)
         self._plot = FinetunePlot()
         self._results = FinetuneResultView(ui, lambda: onNewModel(None), self._offer, self._say)
         for button, slot in (
-            (ui.addCaseButton, self._onAdd),
-            (ui.addSceneButton, self._onAddScene),
-            (ui.addFolderButton, self._onAddFolder),
-            (ui.removeCaseButton, self._onRemove),
             (ui.estimateButton, self._onEstimate),
             (ui.startFinetuningButton, self._onStart),
             (ui.pauseFinetuningButton, self._onPause),
@@ -80,18 +69,7 @@ class FinetuneSection(VTKObservationMixin):
             (ui.discardButton, self._onDiscard),
         ):
             button.connect("clicked(bool)", slot)
-        ui.caseVolumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._update)
-        ui.caseSegmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentationChosen)
-        ui.caseSegmentSelector.connect("currentSegmentChanged(QString)", self._update)
-        ui.casesTableWidget.connect("itemSelectionChanged()", self._update)
-        ui.newModelLineEdit.connect("textChanged(QString)", self._update)
-        for spinBox in (ui.minutesSpinBox, ui.epochsSpinBox):
-            spinBox.connect("valueChanged(int)", self._outdateEstimate)
-        ui.parentComboBox.connect("currentIndexChanged(int)", self._outdateEstimate)
-        ui.newModelLineEdit.text = f"fine-tuned-{datetime.now():%Y-%m-%d}"
         ui.finetuneCollapsibleButton.connect("contentsCollapsed(bool)", self._onFolded)
-        scene = slicer.mrmlScene
-        self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved)
         self._results.show(None)
 
     # ------------------------------------------------------------------ the panel around it
@@ -99,13 +77,13 @@ class FinetuneSection(VTKObservationMixin):
     def attach(self, parameters: SpineFractureSegParameterNode) -> None:
         """The panel is shown: what is in it is brought up to date."""
         self._parameters = parameters
-        self._showParents()
+        self._knobs.showParents()
         self._offer()
 
     def detach(self) -> None:
         """The scene closes: its cases go; a run goes on."""
         self._parameters = None
-        self._table.removeOfScene()
+        self._cases.removeOfScene()
 
     def close(self) -> None:
         """The panel goes away: a run is ended, to be resumed."""
@@ -113,112 +91,23 @@ class FinetuneSection(VTKObservationMixin):
         self._questions.stop()
         if self._run is not None:
             self._run.cancel()
-        self.removeObservers()
+        self._cases.close()
 
     def _onFolded(self, isFolded: bool) -> None:
-        """Whoever opens the section most likely means the CT and the reference that are chosen above."""
-        parameters, ui = self._parameters, self.ui
-        if isFolded or parameters is None or ui.caseVolumeSelector.currentNode() is not None:
-            return
-        ui.caseVolumeSelector.setCurrentNode(parameters.inputVolume)
-        if parameters.referenceSegmentation is not None:
-            ui.caseSegmentSelector.setCurrentNode(parameters.referenceSegmentation)
-            ui.caseSegmentSelector.setCurrentSegmentID(parameters.referenceSegmentID)
+        if not isFolded and self._parameters is not None:
+            self._cases.suggest(self._parameters)
 
-    def _showParents(self) -> None:
-        from SpineFractureSegLib.engine.model_folders import DEFAULT_MODEL
-        from SpineFractureSegLib.engine.model_store import list_models
-
-        comboBox = self.ui.parentComboBox
-        wasBlocked = comboBox.blockSignals(True)
-        chosen = comboBox.currentData
-        comboBox.clear()
-        for model in list_models():
-            if model.card is not None:
-                label = _("{name} (bundled)").format(name=model.name) if model.bundled else model.name
-                comboBox.addItem(label, "" if model.name == DEFAULT_MODEL else model.name)
-        comboBox.setCurrentIndex(max(comboBox.findData(chosen), 0))
-        comboBox.blockSignals(wasBlocked)
-
-    # ------------------------------------------------------------------ cases
-
-    def _onSegmentationChosen(self, segmentationNode: vtkMRMLSegmentationNode | None) -> None:
-        """The first segment is taken, until the user chooses another."""
-        selector = self.ui.caseSegmentSelector
-        segmentIDs = segmentationNode.GetSegmentation().GetSegmentIDs() if segmentationNode else ()
-        if segmentIDs and selector.currentSegmentID() not in segmentIDs:
-            selector.setCurrentSegmentID(segmentIDs[0])
-        self._update()
-
-    def _onAdd(self, *_args) -> None:
-        ui = self.ui
-        segments = ui.caseSegmentSelector
-        self._table.add(
-            [sceneCase(ui.caseVolumeSelector.currentNode(), segments.currentNode(), segments.currentSegmentID())]
-        )
-
-    def _onAddScene(self, *_args) -> None:
-        self._addFound(casesOfScene())
-
-    def _onAddFolder(self, *_args) -> None:
-        path = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("A folder of CTs with outlines"))
-        if path:
-            self._try(lambda: self._addFound(casesOfFolder(Path(path))), _("The folder could not be read."))
-
-    def _addFound(self, found: Found) -> None:
-        self._table.add(found.cases)
-        lines = [_("Cases found: {count}.").format(count=len(found.cases))]
-        lines += [_("Left out: {what}.").format(what=what) for what in found.leftOut]
-        self._say("\n".join(lines))
-
-    def _onRemove(self, *_args) -> None:
-        self._table.removeSelected()
+    # ------------------------------------------------------------------ before the run
 
     def _onCasesChanged(self) -> None:
-        cases = self._table.cases
-        if cases and not self._table.problem and self._run is None:
-            self._questions.askRoles(cases)
+        if not self._cases.problem and self._run is None:
+            self._questions.askRoles(self._cases.cases)
         self._update()
-
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _onNodeRemoved(self, _caller, _event, node: vtk.vtkObject) -> None:
-        if not slicer.mrmlScene.IsClosing():
-            self._table.recheck(node.GetID())
-
-    # ------------------------------------------------------------------ estimate
-
-    def _settings(self) -> FinetuneSettings:
-        ui = self.ui
-        return FinetuneSettings(
-            name=ui.newModelLineEdit.text.strip(),
-            parent=ui.parentComboBox.currentData or None,
-            labelMeaning=ui.labelMeaningLineEdit.text.strip(),
-            wholeBodies=ui.wholeBodiesCheckBox.checked,
-            minutes=ui.minutesSpinBox.value,
-            epochs=ui.epochsSpinBox.value,
-            learningRate=ui.learningRateSpinBox.value,
-            mix=ui.mixSlider.value,
-            device=self._parameters.device,
-        )
 
     def _onEstimate(self, *_args) -> None:
-        self.ui.estimateLabel.text = _("Trying a few steps...")
-        self._try(lambda: self._questions.askTime(self._settings()), _("The time could not be estimated."))
+        with slicer.util.tryWithErrorDisplay(_("The time could not be estimated."), waitCursor=True):
+            self._knobs.askTime(self._questions, self._parameters.device)
         self._update()
-
-    def _showEstimate(self, estimate: dict | None, error: Exception | None) -> None:
-        if estimate is not None:
-            self.ui.estimateLabel.text = _(
-                "{epochs} epochs in about {minutes:.0f} minutes on {device}; preparing and scoring come on top."
-            ).format(epochs=estimate["epochs"], minutes=max(estimate["minutes"], 1), device=estimate["device"])
-        else:
-            self.ui.estimateLabel.text = ""
-            if not isinstance(error, Cancelled):
-                self._say(str(error), isError=True)
-        self._update()
-
-    def _outdateEstimate(self, *_args) -> None:
-        self.ui.estimateLabel.text = ""
 
     # ------------------------------------------------------------------ the run
 
@@ -230,7 +119,8 @@ class FinetuneSection(VTKObservationMixin):
         def start() -> None:
             if missingPackages():
                 ensurePackages()
-            self._begin(self._logic.startFinetuning, self._table.cases, **vars(self._settings()))
+            settings = self._knobs.settings(self._parameters.device)
+            self._begin(self._logic.startFinetuning, self._cases.cases, **vars(settings))
 
         self._try(start, _("The fine-tuning could not be started."))
         self._update()
@@ -238,7 +128,7 @@ class FinetuneSection(VTKObservationMixin):
     def _onResume(self, *_args) -> None:
         folder = self._offered
         if folder.isFinished:
-            self._try(lambda: self._finish(readResult(folder)), _("The result could not be read."))
+            self._try(lambda: self._results.show(_resultOf(folder)), _("The result could not be read."))
         else:
             self._try(lambda: self._begin(self._logic.resumeFinetuning, folder), _("The run could not be resumed."))
         self._offer()
@@ -280,14 +170,16 @@ class FinetuneSection(VTKObservationMixin):
             best = max(epochs, key=lambda epoch: epoch.dice)
             parts.append(_("best Dice {dice:.3f} in epoch {epoch}").format(dice=best.dice, epoch=best.number))
         self.ui.finetuneStatusLabel.text = "  \u00b7  ".join(part for part in parts if part)
-        self._update()
 
     def _onFinished(self, result: FinetuneResult | None, error: Exception | None) -> None:
         self._run, self._isStopping = None, False
         self.ui.finetuneProgressBar.setVisible(False)
         self.ui.finetuneStatusLabel.text = ""
         if result is not None:
-            self._finish(result)
+            self._results.show(result)
+            self._say("")
+            self._onNewModel(None if result.worse else result.modelName)
+            self._knobs.showParents()
         elif isinstance(error, Cancelled):
             self._say(_("The fine-tuning was cancelled."))
         else:
@@ -296,12 +188,6 @@ class FinetuneSection(VTKObservationMixin):
         if error is not None and not isinstance(error, (Cancelled, UserError)):
             with slicer.util.tryWithErrorDisplay(_("The fine-tuning failed.")):
                 raise error
-
-    def _finish(self, result: FinetuneResult) -> None:
-        self._results.show(result)
-        self._say("")
-        self._onNewModel(None if result.worse else result.modelName)
-        self._showParents()
 
     # ------------------------------------------------------------------ runs of before
 
@@ -333,14 +219,10 @@ class FinetuneSection(VTKObservationMixin):
     def _update(self, *_args) -> None:
         ui, run = self.ui, self._run
         isRunning = run is not None
-        hasPair = ui.caseVolumeSelector.currentNode() is not None and bool(ui.caseSegmentSelector.currentSegmentID())
-        hasPair = hasPair and ui.caseSegmentSelector.currentNode() is not None
         problem = self._problem()
+        self._cases.update()
         ui.casesGroupBox.enabled = ui.finetuneSettingsGroupBox.enabled = not isRunning
-        ui.addCaseButton.enabled = hasPair
-        ui.removeCaseButton.enabled = bool(self._table.selected)
         ui.estimateButton.enabled = not self._questions.isTiming and self._parameters is not None
-        ui.casesLabel.text = self._table.problem if self._table.cases else _("No cases yet.")
         ui.startFinetuningButton.text = _("Cancel") if isRunning else _("Start")
         ui.startFinetuningButton.enabled = isRunning or not problem
         ui.startFinetuningButton.toolTip = (
@@ -356,11 +238,7 @@ class FinetuneSection(VTKObservationMixin):
         """Why Start cannot be pressed."""
         if self._parameters is None:
             return _("The scene is being closed.")
-        if not self._table.cases:
-            return _("Add cases.")
-        if not self.ui.newModelLineEdit.text.strip():
-            return _("Give the new model a name.")
-        return self._table.problem
+        return self._cases.problem or self._knobs.problem
 
     def _say(self, message: str, isError: bool = False) -> None:
         label = self.ui.finetuneMessageLabel
@@ -376,6 +254,16 @@ class FinetuneSection(VTKObservationMixin):
                 action()
             except UserError as error:
                 self._say(str(error), isError=True)
+
+
+def _resultOf(folder: FinetuneFolder) -> FinetuneResult:
+    """Raises: UserError, when it is damaged."""
+    try:
+        return readResult(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            _("The result in {path} cannot be read: discard this run and start it again.").format(path=folder.path)
+        ) from error
 
 
 def _stageText(progress: EngineProgress) -> str:

@@ -46,7 +46,7 @@ def test_a_vertebra_put_back_in_its_place_changes_nothing(label_spine, tmp_path)
     made = shape.spine.vertebrae[: len(label_spine.vertebrae)]
     for vertebra in (21, 20, 19):
         own, before = made == vertebra, label_spine.vertebrae == vertebra
-        assert 2 * (own & before).sum() / (own.sum() + before.sum()) > 0.97
+        assert 2 * (own & before).sum() / (own.sum() + before.sum()) > 0.95
     assert (shape.spine.genant, shape.grades, shape.spine.patient) == ({}, {L1: 0}, "same")
 
 

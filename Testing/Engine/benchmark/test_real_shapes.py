@@ -26,6 +26,16 @@ def test_the_known_fracture_and_nothing_else_is_fractured(label_spine):
     assert np.array_equal(again.hu, cases[0].hu)
 
 
+def test_a_control_is_shown_as_often_and_is_intact(label_spine):
+    fracture = next(real_shape_cases([RealShape(label_spine, {20: 3}, "mesh")], 1, 5))
+    control = next(real_shape_cases([RealShape(label_spine, {20: 0}, "mesh")], 1, 5))
+    assert np.array_equal(control.hu, fracture.hu)
+    assert (fracture.fractured, control.fractured) == ((20,), ())
+    assert 20 not in control.uncertain
+    score = compare(control, np.zeros(control.hu.shape), 0.5, 0.0)
+    assert next(v for v in score.vertebrae if v.vertebra == 20).kind == "intact"
+
+
 def test_each_vertebra_is_counted_over_its_surroundings(case):
     """19 is a fracture of grade 3; the control 20 is called in one of two cases."""
     spine = type("Named", (), {"name": "s"})

@@ -20,7 +20,7 @@ WINDOW = (32, 32)
 
 
 class LogOdds(nn.Module):
-    """(B, 1, H, W) to logits of fracture and, if asked, vertebra; the last layer is where ``FractureNetwork`` has it."""
+    """(B, 1, H, W) to logits of fracture and, if asked, vertebra; the last layer is where the real network has it."""
 
     def __init__(self, sureness: float, outputs: int) -> None:
         super().__init__()

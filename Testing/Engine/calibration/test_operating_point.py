@@ -84,3 +84,18 @@ def test_the_usual_weights_stay_where_others_are_no_better(answer):
     both = replace(answer, logits={**answer.logits, "axial": answer.logits["sagittal"]})
     fusions = [Fusion({"sagittal": s, "axial": 1 - s}) for s in (0.5, 0.0, 1.0)]
     assert choose_operating_point([both], fusions, 0.25).reading.fusion == fusions[0]
+
+
+def test_a_gain_that_could_be_chance_does_not_change_the_weights(answer):
+    """The axial plane lacks 1 % of the fracture, the sagittal one 1.5 % or 10 %."""
+    fusions = [Fusion({"sagittal": 1.0, "axial": 0.0}), Fusion({"sagittal": 0.0, "axial": 1.0})]
+    inside = np.flatnonzero(answer.case.bodies == 20)
+
+    def without(share):
+        logits = answer.logits["sagittal"].copy()
+        logits.flat[inside[: round(share * len(inside))]] = to_logits(np.array(0.0))
+        return logits
+
+    for share, kept in ((0.015, 0), (0.1, 1)):
+        both = replace(answer, logits={"sagittal": without(share), "axial": without(0.01)})
+        assert choose_operating_point([both], fusions, 0.25).reading.fusion == fusions[kept]

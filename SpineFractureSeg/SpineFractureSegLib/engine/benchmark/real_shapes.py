@@ -42,10 +42,19 @@ def real_shape_cases(shapes: Sequence[RealShape], surroundings: int, seed: int) 
         seed: of the first.
     """
     for shape in shapes:
-        alone = replace(shape.spine, hu=None, slice_step_mm=1.0)
+        asked_for = {vertebra: max(grade, 1) for vertebra, grade in shape.grades.items()}  # is shown and left as it is
+        alone = replace(shape.spine, hu=None, slice_step_mm=1.0, genant=asked_for)
         for number in range(surroundings):
             case = simulate_case(alone, seed + number, _NO_NEW_FRACTURES, fractured=False)
+            case = _with_intact(case, {vertebra for vertebra, grade in shape.grades.items() if grade == 0})
             yield replace(case, name=f"shape-{shape.spine.name}-{seed + number}")
+
+
+def _with_intact(case: Case, controls: set[int]) -> Case:
+    """The case whose truth says of these vertebrae that they are intact."""
+    known = {i: about for i, about in case.truth["vertebrae"].items() if int(i) not in controls}
+    fractured = tuple(vertebra for vertebra in case.fractured if vertebra not in controls)
+    return replace(case, fractured=fractured, truth={**case.truth, "vertebrae": known})
 
 
 def shape_rows(shapes: Sequence[RealShape], scores: Sequence[CaseScore], threshold: float) -> list[dict]:

@@ -118,9 +118,9 @@ def _add_bone(hu: np.ndarray, vertebrae: np.ndarray, bodies: np.ndarray, rng: np
     texture = texture.ravel()[bone]
     texture /= texture.std()
     uneven = np.clip(1 + 0.35 * smooth_noise(rng, hu.shape, 5).ravel()[bone], 0.3, 2)
-    inside = trabecular * per_vertebra * np.where(body, 1.0, 1.6) + 0.22 * trabecular * texture
+    inside = trabecular * per_vertebra * np.where(body, np.float32(1), np.float32(1.6)) + 0.22 * trabecular * texture
     inside += 25 * smooth_noise(rng, hu.shape, 6).ravel()[bone]
-    hu.flat[bone] = inside + (cortical * uneven * np.where(body, 1.0, 0.9) - trabecular) * shell
+    hu.flat[bone] = inside + (cortical * uneven * np.where(body, np.float32(1), np.float32(0.9)) - trabecular) * shell
 
 
 def _depth_mm(inner: np.ndarray, voxels: np.ndarray) -> np.ndarray:

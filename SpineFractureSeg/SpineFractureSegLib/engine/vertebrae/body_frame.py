@@ -12,7 +12,7 @@ from scipy import ndimage
 _SURFACE = 0.5  # probability
 _STEP_MM = 0.5  # of samples along a line
 _GRID_MM = 2.0  # between the lines along the height
-_MIDDLE_MM = 8.0  # half the width, and the depth, of the slab in which depth and width are taken
+_MIDDLE_MM = 5.0  # half the width, and the depth, of the slab in which depth and width are taken
 _TRIM = 2.0  # percent at both ends of an extent: spurs and the roots of the pedicles
 _LEAST_MM = 5.0  # of a body along each axis of the CT
 _ARCH_SHARE = 0.4  # of the usual bone at a depth; the roots of the arch are lower than the body
