@@ -244,7 +244,7 @@ def test_when_the_last_output_fails_the_earlier_ones_do_not_appear(inputs, tmp_p
     def full_disk(_path, _picture):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("SpineFractureSegLib.engine.preview.write_preview", full_disk)
+    monkeypatch.setattr("SpineFractureSegLib.engine.commands.segment_outputs.write_preview", full_disk)
     assert main(segment(inputs, tmp_path / "m.nii.gz", "--preview", tmp_path / "p.png")) == 1
     assert "No space left" in the_one_sentence(capsys.readouterr().err)
     assert files(tmp_path) == ["m.nii.gz"]

@@ -11,7 +11,6 @@ from SpineFractureSegLib.engine.model_file import ModelCard
 from SpineFractureSegLib.engine.report import segmentation_report, write_json
 from SpineFractureSegLib.engine.vertebrae.vertebra import Vertebra
 
-
 SOME_VERTEBRA = Vertebra(
     number=1,
     level="L1",

@@ -76,6 +76,16 @@ def test_a_patient_lying_askew_has_the_same_walls(make_column):
     assert (third.width_mm, third.depth_mm) == pytest.approx((bodies[2].width_mm, bodies[2].depth_mm), abs=2.0)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_nonsense_is_measured_without_an_error(seed):
+    rng = np.random.default_rng(seed)
+    blobs = ndimage.gaussian_filter(rng.normal(size=(90, 50, 50)), rng.uniform(2, 6))
+    probability = np.clip(0.5 + 0.6 * blobs / blobs.std(), 0, 1).astype(np.float32)
+    for vertebra in measured(probability, fracture=probability):
+        assert 0 <= vertebra.fracture_probability <= 1
+        assert vertebra.middle_mm is None or vertebra.middle_mm > 0
+
+
 @pytest.mark.parametrize(
     ("changed", "genant"),
     [({}, 0), ({"anterior_mm": 22.0}, 0), (WEDGE, 2), (BICONCAVE, 2), (CRUSH, 3), ({"anterior_mm": 18.5}, 1)],

@@ -1,8 +1,9 @@
-"""Measure a model: accuracy on simulated and real CT, or speed.
+"""Measure a model: accuracy on simulated and real CT, its vertebrae, or speed.
 
   spine-fracture-seg benchmark accuracy --count 24 --output accuracy
   spine-fracture-seg benchmark accuracy --count 24 --real-ct chest.nii.gz --real-ct abdomen.nii.gz --output accuracy
   spine-fracture-seg benchmark accuracy --count 0 --shapes-split test validation train --output shapes
+  spine-fracture-seg benchmark vertebrae --count 8 --real ct.nii.gz labels.nii.gz --output vertebrae
   spine-fracture-seg benchmark speed ct.nii.gz
 
 accuracy simulates --count cases on the test spines of the shape library (patients that were not trained on), with
@@ -12,6 +13,9 @@ put into synthesized surroundings; those of the training part were trained on. -
 each put into a spine of the library; those of grade 0 are controls.
 The output folder gets accuracy.json, accuracy.html and a picture per case. An interrupted call goes on where it was
 stopped: a case that was scored with the same model file is not run again.
+
+vertebrae tells how well bodies are told apart, measured and graded, on --count simulated cases for each slice thickness
+of --slices, and on real CTs with a label map (--real CT LABELS). The output folder gets vertebrae.json.
 """
 
 import argparse
@@ -52,10 +56,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     accuracy.add_argument("--surroundings", type=int, default=4, help="per real shape (default: 4)")
     accuracy.add_argument("--processes", type=int, default=1, help="processes that simulate")
+    vertebrae = kinds.add_parser("vertebrae", help="instances, heights and Genant grades of vertebral bodies")
+    vertebrae.add_argument("--output", required=True, metavar="FOLDER")
+    vertebrae.add_argument("--count", type=int, default=8, help="simulated cases per slice thickness (default: 8)")
+    vertebrae.add_argument("--slices", type=float, nargs="+", default=[1.0, 3.0], metavar="MM", help="default: 1 3")
+    vertebrae.add_argument("--seed", type=int, default=950_000)
+    vertebrae.add_argument("--library", metavar="FOLDER", help="spines; default: the shape library of the clone")
+    vertebrae.add_argument("--split", choices=("validation", "test"), default="test")
+    vertebrae.add_argument(
+        "--real", nargs=2, action="append", default=[], metavar=("CT", "LABELS"), help="may be given several times"
+    )
     speed = kinds.add_parser("speed", help="seconds and memory for one CT")
     speed.add_argument("ct", metavar="CT")
     speed.add_argument("--repeats", type=int, default=3)
-    for kind in (accuracy, speed):
+    for kind in (accuracy, vertebrae, speed):
         kind.add_argument("--model", metavar="NAME|PATH", help="default: the bundled model")
         kind.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
         add_progress_argument(kind)
@@ -65,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     from SpineFractureSegLib.engine.model_file import load_model
 
     model = load_model(arguments.model)
-    return {"accuracy": _accuracy, "speed": _speed}[arguments.benchmark](arguments, model)
+    return {"accuracy": _accuracy, "vertebrae": _vertebrae, "speed": _speed}[arguments.benchmark](arguments, model)
 
 
 def _speed(arguments: argparse.Namespace, model: "Model") -> int:
@@ -77,6 +91,38 @@ def _speed(arguments: argparse.Namespace, model: "Model") -> int:
         raise UserError(f"--repeats must be 1 or more, not {arguments.repeats}.")
     measured = measure_speed(read_ct(arguments.ct).image, model, arguments.device, arguments.repeats)
     print(json.dumps(measured, indent=2))
+    return 0
+
+
+def _vertebrae(arguments: argparse.Namespace, model: "Model") -> int:
+    from SpineFractureSegLib.engine.benchmark.vertebra_summary import summarize_spines, to_json
+    from SpineFractureSegLib.engine.benchmark.vertebrae import score_real, score_simulated, simulate_at
+    from SpineFractureSegLib.engine.case import load_case
+    from SpineFractureSegLib.engine.errors import UserError
+    from SpineFractureSegLib.engine.report import write_json
+    from SpineFractureSegLib.engine.simulator.shapes import shape_library
+
+    if arguments.count < 0 or min(arguments.slices) < 1:
+        raise UserError("--count must be 0 or more, --slices 1 mm or more.")
+    folder = Path(arguments.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    on_progress = progress_to(sys.stderr, arguments.progress)
+    library = arguments.library or shape_library()
+    scores = []
+    for slice_mm in arguments.slices if arguments.count else []:
+        made = simulate_at(slice_mm, library, arguments.split, arguments.count, folder / "cases", arguments.seed)
+        for number, path in enumerate(made, start=1):
+            group = f"simulated, {slice_mm:g} mm slices"
+            scores.append(score_simulated(load_case(path), model, group, arguments.device))
+            on_progress(number, len(made), f"cases with {slice_mm:g} mm slices")
+    for number, (ct, labels) in enumerate(arguments.real, start=1):
+        scores.append(score_real(ct, labels, model, arguments.device))
+        on_progress(number, len(arguments.real), "real CTs")
+    about = {"model": model.card.name, "version": model.card.version}
+    report = about | {"summary": summarize_spines(scores), "cases": [to_json(score) for score in scores]}
+    write_json(folder / "vertebrae.json", report)
+    print(json.dumps(report["summary"], indent=2))
+    print(f"Written     {folder / 'vertebrae.json'}")
     return 0
 
 

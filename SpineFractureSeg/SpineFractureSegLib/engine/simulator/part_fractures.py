@@ -59,7 +59,7 @@ def draw_part_fracture(
     Args: frames: of the spine, that of S1 included; vertebra: has a frame; kind: one of ``PART_KINDS``.
     """
     if kind == SACRAL_BODY:
-        return _sacral_body(rng, frames[SACRUM], config)
+        return _sacral_body(rng, frames[SACRUM], config, narrowest_mm=max(1.5, 0.6 * spine.slice_step_mm))
     side = int(rng.choice((-1, 1)))
     if kind == ODONTOID:
         broken = [_odontoid(rng, dens(spine, frames), config)]
@@ -86,7 +86,9 @@ def draw_part_fracture(
     )
 
 
-def _sacral_body(rng: np.random.Generator, frame: VertebraFrame, config: SimulationConfig) -> Deformation:
+def _sacral_body(
+    rng: np.random.Generator, frame: VertebraFrame, config: SimulationConfig, narrowest_mm: float
+) -> Deformation:
     """A line across the body of S1, with a step of its front wall; the whole body is the fracture."""
     normal = _tilted(rng, np.array([1.0, 0, 0]), 0.15)
     height_mm = rng.uniform(-0.3, 0.25) * frame.height_mm
@@ -94,7 +96,7 @@ def _sacral_body(rng: np.random.Generator, frame: VertebraFrame, config: Simulat
         frame,
         tuple(normal.tolist()),
         offset_mm=height_mm,
-        gap_mm=max(1.5, rng.uniform(*config.cleft_mm)),
+        gap_mm=max(narrowest_mm, rng.uniform(*config.cleft_mm)),
         waves=draw_waves(rng, rng.uniform(0.25, 0.7)),
         extent=1.0,
         place=(height_mm, rng.normal(0, 3), rng.normal(0, 5)),

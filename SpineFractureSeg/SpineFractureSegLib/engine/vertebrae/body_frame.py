@@ -17,6 +17,7 @@ _TRIM = 2.0  # percent at both ends of an extent: spurs and the roots of the ped
 _LEAST_MM = 5.0  # of a body along each axis of the CT
 _ARCH_SHARE = 0.4  # of the usual bone at a depth; the roots of the arch are lower than the body
 _TAPERED = 0.72  # depth of the lowest over that of the highest quarter
+_LEAST_ALONG = 0.7  # cosine of the angle between a body's axis and the spine
 _ROUNDS = 3  # axes and endplates are found in turns
 _MOST_TURN_DEG = 35.0  # about the body's axis
 _ROUND_BODY = (1.12, 1.3)  # width over depth from which, and up to which, the cross-section tells how a body is turned
@@ -103,13 +104,13 @@ def fit_frame(volume: BodyVolume, body: np.ndarray, up: np.ndarray) -> BodyFrame
     if np.ptp(points_mm, axis=0).min() < _LEAST_MM:
         return None
     centre = points_mm.mean(axis=0)
-    turn = 0.0
+    spine_up, turn = up, 0.0
     for _ in range(_ROUNDS):
         frame = _with_extent(_upright(centre, up, turn), points_mm)
         turn = _turn(frame, points_mm)
         frame = _with_extent(_upright(centre, up, turn), points_mm)
         normal = _mean_normal(volume, frame)
-        if normal is None:
+        if normal is None or normal @ spine_up < _LEAST_ALONG:
             break
         up = normal
     frame = _with_extent(_upright(centre, up, turn), points_mm)
@@ -119,10 +120,10 @@ def fit_frame(volume: BodyVolume, body: np.ndarray, up: np.ndarray) -> BodyFrame
 def _taper(frame: BodyFrame, points_mm: np.ndarray) -> float:
     """Depth of the lowest over that of the highest quarter of the body, in its middle."""
     height, depth, width = ((points_mm - frame.centre_mm) @ axis for axis in (frame.up, frame.front, frame.left))
-    middle = np.abs(width - np.mean(frame.width_range)) < _MIDDLE_MM
+    middle = np.abs(width - np.median(width)) < _MIDDLE_MM
     low, high = np.percentile(height[middle], (25, 75))
-    lower, upper = (np.ptp(np.percentile(depth[middle & part], (5, 95))) for part in (height < low, height > high))
-    return float(lower / upper)
+    lower, upper = (np.ptp(np.percentile(depth[middle & part], (5, 95))) for part in (height <= low, height >= high))
+    return float(lower / max(upper, _GRID_MM))
 
 
 def _upright(centre: np.ndarray, up: np.ndarray, turn: float) -> BodyFrame:
@@ -139,7 +140,8 @@ def _with_extent(frame: BodyFrame, points_mm: np.ndarray) -> BodyFrame:
     depth, width = ((points_mm - frame.centre_mm) @ axis for axis in (frame.front, frame.left))
     middle = depth[np.abs(width - np.median(width)) < _MIDDLE_MM]
     depth_range = _trimmed(middle[middle > _back_wall(middle)])
-    width_range = _trimmed(width[np.abs(depth - np.mean(depth_range)) < _MIDDLE_MM])
+    beside = width[np.abs(depth - np.mean(depth_range)) < _MIDDLE_MM]
+    width_range = _trimmed(beside if beside.size else width)
     return BodyFrame(frame.centre_mm, frame.up, frame.front, frame.left, depth_range, width_range)
 
 

@@ -73,7 +73,7 @@ def levels_from_map(
         raise UserError(
             "The label map covers no vertebra that was found: choose one that was made from this CT, on any grid."
         )
-    table = table or _recognized(counts)
+    table = table or table_of_numbers([max(overlap, key=overlap.get) for overlap in counts if overlap])
     levels: dict[str, tuple[int, int]] = {}  # level: (voxels, number of the body that it covers best)
     for number, (size, overlap) in enumerate(_sized(labels, counts), start=1):
         known = {value: voxels for value, voxels in overlap.items() if value in table}
@@ -157,9 +157,14 @@ def _sized(labels: sitk.Image, counts: list[dict[int, int]]) -> list[tuple[int, 
     return [(int(voxels), overlap) for voxels, overlap in zip(size[1:], counts, strict=False)]
 
 
-def _recognized(counts: list[dict[int, int]]) -> Mapping[int, int]:
-    """The table under which the labels of the bodies, from the top down, are vertebrae in their order."""
-    values = [max(overlap, key=overlap.get) for overlap in counts if overlap]
+def table_of_numbers(values: Sequence[int]) -> Mapping[int, int]:
+    """The table under which labels, from the top down, are vertebrae in their order.
+
+    Raises: UserError, when none or more than one fits.
+
+    >>> table_of_numbers([31, 30, 29]) == TABLES["totalsegmentator"]
+    True
+    """
     fitting = []
     for name, table in TABLES.items():
         ids = [table[value] for value in values if value in table]
