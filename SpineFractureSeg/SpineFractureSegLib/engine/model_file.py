@@ -19,7 +19,7 @@ from SpineFractureSegLib.engine.atomic_file import written_whole
 from SpineFractureSegLib.engine.errors import UserError, one_line
 from SpineFractureSegLib.engine.model_card import FORMAT, FORMAT_VERSION, ModelCard, read_card, read_parts, to_metadata
 from SpineFractureSegLib.engine.model_folders import DEFAULT_MODEL, SUFFIX, find_model
-from SpineFractureSegLib.engine.network import FractureNetwork, NetworkConfig
+from SpineFractureSegLib.engine.network import NetworkConfig, SliceNetwork, build_network
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
 from SpineFractureSegLib.engine.safetensors_header import not_readable
 
@@ -37,13 +37,13 @@ class Model:
     network_config: NetworkConfig
     preprocessing: Preprocessing
     card: ModelCard
-    network: FractureNetwork
+    network: SliceNetwork
     path: Path | None = None  # None: it was never in a file
 
 
 def save_model(
     path: str | Path,
-    network: FractureNetwork,
+    network: SliceNetwork,
     network_config: NetworkConfig,
     preprocessing: Preprocessing,
     card: ModelCard,
@@ -103,18 +103,18 @@ def _open(path: Path) -> Iterator[Any]:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _build_network(path: Path, file: Any, network_config: NetworkConfig) -> FractureNetwork:
+def _build_network(path: Path, file: Any, network_config: NetworkConfig) -> SliceNetwork:
     """The network of this config, without its weights. An absurd width in a card must not fill the memory."""
     widest = max((size for name in file.keys() for size in file.get_slice(name).get_shape()), default=0)  # noqa: SIM118
     if network_config.width > widest:
         raise UserError(f"{path} describes a network of width {network_config.width}, its weights have up to {widest}.")
     try:
-        return FractureNetwork(network_config)
+        return build_network(network_config)
     except (ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
         raise UserError(f"{path} describes a network that cannot be built: {one_line(error)}.") from error
 
 
-def _read_weights(path: Path, file: Any, network: FractureNetwork) -> dict[str, torch.Tensor]:
+def _read_weights(path: Path, file: Any, network: SliceNetwork) -> dict[str, torch.Tensor]:
     """The weights in float32, after their names, types and shapes are those of the network."""
     expected = network.state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in expected.items() if not name.endswith(_COUNTER)}

@@ -151,6 +151,11 @@ def test_a_point_far_from_any_body_or_no_level_is_refused(spine, labels, level, 
         levels_from_point(spine, labels, level, point)
 
 
+def test_no_vertebrae_have_no_names(labels):
+    assert levels_from_map([], labels, image(column(VERSE))) == []
+    assert levels_from_point([], labels, "L3", (0, 0, 0)) == []
+
+
 @pytest.mark.parametrize("text", ["L3", "L3@1,2", "L3@a,b,c", "@1,2,3"])
 def test_a_named_point_that_cannot_be_read_is_refused(text):
     with pytest.raises(UserError, match="as in L3@"):

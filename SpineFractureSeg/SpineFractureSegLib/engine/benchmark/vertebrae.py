@@ -18,7 +18,6 @@ from SpineFractureSegLib.engine.benchmark.vertebra_summary import MATCHED_ABOVE,
 from SpineFractureSegLib.engine.case import Case
 from SpineFractureSegLib.engine.case_spacing import at_spacing
 from SpineFractureSegLib.engine.data.vertebra_ids import NOT_MOBILE
-from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.model_file import Model
 from SpineFractureSegLib.engine.orientation import to_working_grid
 from SpineFractureSegLib.engine.pipeline import segment_array
@@ -27,7 +26,7 @@ from SpineFractureSegLib.engine.simulator.config import HELD_OUT
 from SpineFractureSegLib.engine.simulator.generate import generate_cases
 from SpineFractureSegLib.engine.vertebrae.field_of_view import FieldOfView
 from SpineFractureSegLib.engine.vertebrae.instances import Bodies
-from SpineFractureSegLib.engine.vertebrae.levels import read_level_map, table_of_numbers
+from SpineFractureSegLib.engine.vertebrae.levels import read_level_map, table_of
 from SpineFractureSegLib.engine.vertebrae.measure import SpineVolume, measure_vertebrae
 from SpineFractureSegLib.engine.vertebrae.spine_curve import find_spine_curve
 from SpineFractureSegLib.engine.vertebrae.vertebra import PLACES, Vertebra
@@ -75,7 +74,7 @@ def score_real(ct_path: str, map_path: str, model: Model, device: str = "auto") 
     view = FieldOfView.of_image(ct)
     found = _found(working.hu, model, working.origin_mm, view, device)
     grid = to_working_grid(ct, _GRID_MM)
-    bodies = _labelled_bodies(map_path, grid.origin_mm, grid.hu.shape)
+    bodies = _labelled_bodies(map_path, found, grid.origin_mm, grid.hu.shape)
     return compare(str(ct_path).rsplit("/", 1)[-1], "real", bodies, grid.origin_mm, view, *found, {})
 
 
@@ -169,20 +168,21 @@ def _height_error_mm(found: Vertebra | None, true: Vertebra) -> dict[str, float]
     return {place: getattr(found, f"{place}_mm") - getattr(true, f"{place}_mm") for place in PLACES}
 
 
-def _labelled_bodies(path: str, origin_mm: tuple[float, float, float], shape: tuple[int, ...]) -> np.ndarray:
+def _labelled_bodies(
+    path: str,
+    found: tuple[sitk.Image, list[Vertebra]],
+    origin_mm: tuple[float, float, float],
+    shape: tuple[int, ...],
+) -> np.ndarray:
     """uint8 VerSe ids of the bodies of a label map of whole vertebrae, on the 1 mm grid."""
     image, table = read_level_map(path)
+    table = table or table_of(found[0], image, len(found[1]))
     grid = _image(np.zeros(shape, np.uint8), origin_mm, _GRID_MM)
     values = sitk.GetArrayFromImage(sitk.Resample(image, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0))
     values = np.rint(values).astype(np.int64)
-    present = [int(value) for value in np.unique(values) if value > 0]
-    if not present:
-        raise UserError(f"'{path}' holds no label inside of the CT: choose a label map of the same scan.")
-    centers = dict(zip(present, ndimage.center_of_mass(values > 0, values, present), strict=True))
-    table = table or table_of_numbers(sorted(present, key=lambda value: -centers[value][0]))
-    ids = np.zeros(max(present) + 1, np.uint8)
-    for value in present:
-        ids[value] = table.get(value, 0)
+    ids = np.zeros(int(values.max()) + 1, np.uint8)
+    for value in np.unique(values):
+        ids[value] = table.get(int(value), 0)
     vertebrae = ids[values]
     bodies = np.where(vertebral_bodies(vertebrae), vertebrae, 0).astype(np.uint8)
     sacrum = np.isin(vertebrae, NOT_MOBILE)  # has no body to compare with; what is found in it is left out

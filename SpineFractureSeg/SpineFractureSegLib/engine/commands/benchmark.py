@@ -1,10 +1,11 @@
-"""Measure a model: accuracy on simulated and real CT, its vertebrae, or speed.
+"""Measure a model: accuracy on simulated and real CT, its vertebrae, or speed; or compare networks as the paper does.
 
   spine-fracture-seg benchmark accuracy --count 24 --output accuracy
   spine-fracture-seg benchmark accuracy --count 24 --real-ct chest.nii.gz --real-ct abdomen.nii.gz --output accuracy
   spine-fracture-seg benchmark accuracy --count 0 --shapes-split test validation train --output shapes
   spine-fracture-seg benchmark vertebrae --count 8 --real ct.nii.gz labels.nii.gz --output vertebrae
   spine-fracture-seg benchmark speed ct.nii.gz
+  spine-fracture-seg benchmark paper --preset cpu --output paper
 
 accuracy simulates --count cases on the test spines of the shape library (patients that were not trained on), with
 scanners and patterns that training never draws, and scores whole volumes. --real-ct adds CTs without known fracture:
@@ -16,6 +17,10 @@ stopped: a case that was scored with the same model file is not run again.
 
 vertebrae tells how well bodies are told apart, measured and graded, on --count simulated cases for each slice thickness
 of --slices, and on real CTs with a label map (--real CT LABELS). The output folder gets vertebrae.json.
+
+paper trains the proposed network, its six ablations and the six networks of the paper's Table 2 on the same simulated
+cases and scores them. The output folder gets paper.md, paper.csv, paper.html and figures, anew after every network; the
+same command goes on where it was stopped.
 """
 
 import argparse
@@ -24,6 +29,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from SpineFractureSegLib.engine.commands import benchmark_paper
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
 
 if TYPE_CHECKING:
@@ -73,9 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--model", metavar="NAME|PATH", help="default: the bundled model")
         kind.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
         add_progress_argument(kind)
+    benchmark_paper.add_arguments(kinds.add_parser("paper", help="the paper's tables: thirteen networks compared"))
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.benchmark == "paper":
+        return benchmark_paper.run(arguments)
     from SpineFractureSegLib.engine.model_file import load_model
 
     model = load_model(arguments.model)

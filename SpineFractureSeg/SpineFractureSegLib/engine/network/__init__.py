@@ -1,4 +1,4 @@
-"""The network of Saeed et al. 2024, block by block, and what is ours in it.
+"""The network of Saeed et al. 2024, block by block, what is ours in it, and the networks it is compared with.
 
 The public names are loaded on first use: ``NetworkConfig`` is read of every model file, where torch may be missing.
 """
@@ -6,7 +6,14 @@ The public names are loaded on first use: ``NetworkConfig`` is read of every mod
 from importlib import import_module
 from typing import Any
 
-_PUBLIC = {"FractureNetwork": "network", "NetworkConfig": "config", "fuse_for_inference": "fusion"}
+_PUBLIC = {
+    "ARCHITECTURES": "config",
+    "FractureNetwork": "network",
+    "NetworkConfig": "config",
+    "SliceNetwork": "slice_network",
+    "build_network": "architectures",
+    "fuse_for_inference": "fusion",
+}
 
 __all__ = sorted(_PUBLIC)
 

@@ -1,18 +1,23 @@
 """What a network is built from. Stored in every model file: it alone rebuilds the network that the weights fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 SIZE_MULTIPLE = 16  # four halvings in the encoder: height and width of a slice are multiples of this
+
+# the proposed network and those of the paper's Table 2
+ARCHITECTURES = ("proposed", "unet", "unet++", "fcn8s", "segnet", "deeplabv3+", "spinegan")
+_OF_EVERY_ARCHITECTURE = ("width", "input_channels", "outputs", "architecture")
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes and switches of ``FractureNetwork``. The defaults are the paper's network.
+    """Which network, and its sizes and switches. The defaults are the paper's proposed network, ``FractureNetwork``.
 
     The six switches are those of the paper's ablation table; the paper does not say what it put in a removed module's
     place. Ours: without ``ffm`` each level keeps its own 1x1 convolution to ``width`` channels and hears nothing of the
     others; without ``sem``, ``aspp``, ``rcbam``, ``rbrab`` or ``lprab`` the identity stands in its place (the maps are
-    resized and merged as before), and without ``rbrab`` there is no refined mask.
+    resized and merged as before), and without ``rbrab`` there is no refined mask. The networks that it is compared with
+    (``baselines``) have none of the switches.
 
     Raises: ValueError, when a field cannot be used; the message quotes it.
     """
@@ -28,6 +33,7 @@ class NetworkConfig:
     lprab: bool = True  # local position residual attention block
     decoder_skips: bool = False  # skips inside the decoder and bilinear upsampling: ours, not the paper's
     attention_pooling: int = 8  # RBRAB's keys and values are pooled by this factor; 1 is exact and large
+    architecture: str = "proposed"  # one of ARCHITECTURES
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outputs", tuple(self.outputs))  # JSON knows lists only
@@ -39,3 +45,12 @@ class NetworkConfig:
             raise ValueError(f"outputs must be different names beginning with 'fracture', not {self.outputs}")
         if self.attention_pooling not in (1, 2, 4, 8, 16):
             raise ValueError(f"attention_pooling must be 1, 2, 4, 8 or 16, not {self.attention_pooling}")
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, not {self.architecture!r}")
+        if self.architecture != "proposed":
+            self._refuse_switches()
+
+    def _refuse_switches(self) -> None:
+        for field in fields(self):
+            if field.name not in _OF_EVERY_ARCHITECTURE and getattr(self, field.name) != field.default:
+                raise ValueError(f"{field.name} belongs to the proposed network, {self.architecture} has no such part")

@@ -5,10 +5,10 @@ import copy
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from SpineFractureSegLib.engine.network.network import FractureNetwork
+from SpineFractureSegLib.engine.network.slice_network import SliceNetwork
 
 
-def fuse_for_inference(network: FractureNetwork) -> FractureNetwork:
+def fuse_for_inference(network: SliceNetwork) -> SliceNetwork:
     """A copy in eval mode with the same outputs and fewer layers; ``network`` itself stays as it is.
 
     A batch norm that directly follows a convolution, plain or transposed, in an ``nn.Sequential`` is folded into it.

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from SpineFractureSegLib.engine.network.aspp import AtrousPyramid
-from SpineFractureSegLib.engine.network.config import SIZE_MULTIPLE, NetworkConfig
+from SpineFractureSegLib.engine.network.config import NetworkConfig
 from SpineFractureSegLib.engine.network.decoder import Decoder, SkipDecoder
 from SpineFractureSegLib.engine.network.encoder import Encoder
 from SpineFractureSegLib.engine.network.ffm import FeatureFusion
@@ -13,9 +13,10 @@ from SpineFractureSegLib.engine.network.merge import LevelMerge
 from SpineFractureSegLib.engine.network.rbrab import BorderRefinement
 from SpineFractureSegLib.engine.network.rcbam import ResidualAttention
 from SpineFractureSegLib.engine.network.sem import SqueezeExcitation
+from SpineFractureSegLib.engine.network.slice_network import SliceNetwork
 
 
-class FractureNetwork(nn.Module):
+class FractureNetwork(SliceNetwork):
     """Slice, or slice with its neighbors, to logits: (B, input_channels, H, W) -> (B, outputs, H, W).
 
     Source: Saeed et al., "An Automated Multi-scale Feature Fusion Network for Spine Fracture Segmentation Using
@@ -26,9 +27,8 @@ class FractureNetwork(nn.Module):
     """
 
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         width = config.width
-        self.config = config
         self.encoder = Encoder(config.input_channels, width)
         channels = self.encoder.channels
         self.ffm = (
@@ -66,13 +66,6 @@ class FractureNetwork(nn.Module):
 
     def _decode(self, refined: torch.Tensor) -> torch.Tensor:
         return self.decoder(self.lprab(refined))
-
-    def _check(self, x: torch.Tensor) -> None:
-        if x.ndim != 4 or x.shape[1] != self.config.input_channels:
-            raise ValueError(f"input must be (B, {self.config.input_channels}, H, W), not {tuple(x.shape)}")
-        height, width = x.shape[2:]
-        if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE or not height or not width:
-            raise ValueError(f"height and width must be multiples of {SIZE_MULTIPLE}, not {height} and {width}")
 
 
 class _EachLevel(nn.ModuleList):

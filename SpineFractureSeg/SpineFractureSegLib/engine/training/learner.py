@@ -1,13 +1,16 @@
-"""The network while it learns: its weights, their moving average, the optimizer, and the losses so far."""
+"""The network while it learns: its weights, their moving average, its adversary, the optimizer, the losses so far."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from SpineFractureSegLib.engine.device import choose_precision, is_out_of_memory
 from SpineFractureSegLib.engine.errors import UserError
-from SpineFractureSegLib.engine.network import FractureNetwork
+from SpineFractureSegLib.engine.network import SliceNetwork
+from SpineFractureSegLib.engine.training.adversary import Adversary
 from SpineFractureSegLib.engine.training.config import TrainingConfig
 from SpineFractureSegLib.engine.training.dataset import Kind, Sample
 from SpineFractureSegLib.engine.training.losses import training_loss
@@ -24,11 +27,12 @@ class Learner:
 
     Attributes:
         average: the network with the moving average of the weights; None without ``config.ema_decay``.
+        adversary: that judges its masks; None but for SpineGAN.
         dtype: that activations are computed in.
         warnings: what the user must be told, one sentence each.
     """
 
-    def __init__(self, network: FractureNetwork, config: TrainingConfig, team: Team) -> None:
+    def __init__(self, network: SliceNetwork, config: TrainingConfig, team: Team) -> None:
         self.config, self.team = config, team
         self._memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
         self.network = self.placed(network)
@@ -36,6 +40,8 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+        adversarial = network.config.architecture == "spinegan"
+        self.adversary = Adversary(network.config, config.seed, team) if adversarial else None
         self.dtype = _training_precision(config.precision, team.device)
         self.warnings: list[str] = []
         self._parts = 1  # that a batch is computed in, one after the other; more after memory ran out
@@ -45,11 +51,11 @@ class Learner:
         self._loss_sums = torch.zeros(len(Kind), 6, dtype=torch.float64, device=self._sum_device)
 
     @property
-    def evaluated(self) -> FractureNetwork:
+    def evaluated(self) -> SliceNetwork:
         """The network that is scored and kept: the average where there is one."""
         return self.average if self.average is not None else self.network
 
-    def placed(self, network: FractureNetwork) -> FractureNetwork:
+    def placed(self, network: SliceNetwork) -> SliceNetwork:
         """The network on the device, in the configured memory format."""
         return network.to(self.team.device).to(memory_format=self._memory_format)
 
@@ -65,11 +71,15 @@ class Learner:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        losses = self._backward(Sample(*(part.to(self.team.device, non_blocking=True) for part in batch)))
+        batch = Sample(*(part.to(self.team.device, non_blocking=True) for part in batch))
+        with self._random_by_step(number):
+            losses = self._backward(batch)
         self.team.average_gradients(self.network)
         if self.config.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
         self.optimizer.step()
+        if self.adversary is not None:
+            self.adversary.step()
         self._update_average(number)
         self._loss_sums.index_add_(0, batch.kind.to(self._sum_device), losses.to(self._sum_device, torch.float64))
 
@@ -101,6 +111,7 @@ class Learner:
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
             "optimizer": self.optimizer.state_dict(),
+            "adversary": self.adversary.state() if self.adversary is not None else None,
             "loss_sums": self.loss_sums(),
         }
 
@@ -109,6 +120,8 @@ class Learner:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.adversary is not None:
+            self.adversary.restore(state["adversary"])
         if self.team.is_lead:  # they are summed over the processes
             self._loss_sums = state["loss_sums"].to(self._sum_device)
 
@@ -116,6 +129,8 @@ class Learner:
         """Leaves the gradient of the batch's mean loss; returns (B, 6), see ``loss_sums``."""
         while True:
             self.optimizer.zero_grad(set_to_none=True)
+            if self.adversary is not None:
+                self.adversary.forget_gradient()
             try:
                 parts = zip(*(tensor.tensor_split(self._parts) for tensor in batch), strict=True)
                 return torch.cat([self._backward_part(Sample(*part), len(batch.kind)) for part in parts])
@@ -141,8 +156,22 @@ class Learner:
             config.vertebra_loss_weight,
             config.refined_mask_loss_weight,
         )
+        if self.adversary is not None:
+            terms = terms._replace(total=terms.total + self._adversarial_loss(logits, batch))
         (terms.total.sum() / batch_size).backward()
         return torch.stack((torch.ones_like(terms.total), *terms, batch.has_vertebrae), 1).detach()
+
+    def _adversarial_loss(self, logits: torch.Tensor, batch: Sample) -> torch.Tensor:
+        drawn = {"fracture": batch.fracture, "vertebra": batch.vertebra}
+        masks = torch.stack([drawn[name] for name in self.network.config.outputs], 1).float()
+        return self.adversary.loss(logits.float().sigmoid(), masks, batch.known[:, None].float())
+
+    @contextmanager
+    def _random_by_step(self, number: int) -> Iterator[None]:
+        """What a step drops out depends on its number alone, as its samples do: a resumed run drops the same."""
+        with torch.random.fork_rng(devices=[self.team.device] if self.team.device.type == "cuda" else []):
+            torch.manual_seed((self.config.seed * 1_000_003 + number) * self.team.size + self.team.rank)
+            yield
 
     def _retreat(self, batch_size: int) -> None:
         # normalization needs two samples at least

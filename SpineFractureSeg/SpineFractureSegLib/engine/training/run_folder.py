@@ -10,7 +10,7 @@ from SpineFractureSegLib.engine.atomic_file import written_whole
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.json_fields import to_fields
 from SpineFractureSegLib.engine.model_file import ModelCard, save_model
-from SpineFractureSegLib.engine.network import FractureNetwork, NetworkConfig
+from SpineFractureSegLib.engine.network import NetworkConfig, SliceNetwork
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
 from SpineFractureSegLib.engine.training.checkpoint import load_checkpoint, save_atomically
 from SpineFractureSegLib.engine.training.config import TrainingConfig
@@ -54,7 +54,7 @@ class RunFolder:
             refuse_other_settings(self.path, checkpoint["configs"][part], config, free=_FREE_ON_RESUME)
         return checkpoint
 
-    def save_best(self, network: FractureNetwork, epoch: int, scores: ValidationScores) -> None:
+    def save_best(self, network: SliceNetwork, epoch: int, scores: ValidationScores) -> None:
         """Keeps the best weights, as a model too: a run that is never resumed leaves one all the same."""
         best = {"network": network.state_dict(), "epoch": epoch, "scores": dataclasses.asdict(scores)}
         save_atomically(self.path / "best.pt", best)
@@ -64,7 +64,7 @@ class RunFolder:
         """What ``save_best`` kept: network, epoch, scores."""
         return load_checkpoint(self.path / "best.pt")
 
-    def save_model(self, network: FractureNetwork, scores: ValidationScores) -> Path:
+    def save_model(self, network: SliceNetwork, scores: ValidationScores) -> Path:
         """Writes the model file; threshold, smallest lesion and scores go into its card."""
         numbers = {name: value for name, value in dataclasses.asdict(scores).items() if math.isfinite(value)}
         card = dataclasses.replace(

@@ -16,7 +16,7 @@ from SpineFractureSegLib.engine.device import Placement
 from SpineFractureSegLib.engine.errors import Cancelled, UserError
 from SpineFractureSegLib.engine.inference import SlicePredictor
 from SpineFractureSegLib.engine.model_file import ModelCard
-from SpineFractureSegLib.engine.network import FractureNetwork, NetworkConfig
+from SpineFractureSegLib.engine.network import NetworkConfig, SliceNetwork, build_network
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
 from SpineFractureSegLib.engine.progress import ProgressCallback, StopQuery, never_stop, no_progress
 from SpineFractureSegLib.engine.training.config import TrainingConfig
@@ -64,7 +64,7 @@ def train(
     *,
     device: str = "auto",
     card: ModelCard | None = None,
-    start_from: FractureNetwork | None = None,
+    start_from: SliceNetwork | None = None,
     on_progress: ProgressCallback = no_progress,
     on_epoch: EpochCallback = no_epoch_callback,
     should_stop: StopQuery = never_stop,
@@ -154,13 +154,13 @@ class _Run:
     # -- before ------------------------------------------------------------------------------------------------------
 
     def prepare(
-        self, train_cases: Iterable[Case], validation_cases: Iterable[Case], start_from: FractureNetwork | None
+        self, train_cases: Iterable[Case], validation_cases: Iterable[Case], start_from: SliceNetwork | None
     ) -> None:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         config = self.config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            network = FractureNetwork(self.network_config)
+            network = build_network(self.network_config)
         if start_from is not None:
             network.load_state_dict(start_from.state_dict())
         self.learner = Learner(network, config, self.team)
@@ -273,7 +273,7 @@ class _Run:
         self._save()
         self.team.by_lead(lambda: self.on_epoch(row))
 
-    def _score(self, network: FractureNetwork, *steps: int) -> list[ScoredCase]:
+    def _score(self, network: SliceNetwork, *steps: int) -> list[ScoredCase]:
         """The validation cases on every n-th slice (and of real cases without fracture), for the lead."""
         placement = Placement(self.team.device, self.learner.dtype, self.config.batch_size)
         outputs = len(self.network_config.outputs)
@@ -306,7 +306,7 @@ class _Run:
     def finish(self, ended_by: str) -> TrainingResult:
         """Chooses threshold and smallest lesion of the best weights, on every slice, and writes the model."""
         best = self.folder.load_best()
-        network = self.learner.placed(FractureNetwork(self.network_config))
+        network = self.learner.placed(build_network(self.network_config))
         network.load_state_dict(best["network"])
         scored = self._score(network, 1, 2)
         scores, path = self.team.by_lead(lambda: self._keep_model(network, scored))
@@ -314,7 +314,7 @@ class _Run:
         warnings = tuple(dict.fromkeys(self.learner.warnings))
         return TrainingResult(path, scores, best["epoch"], state.epoch, state.seconds / 60, ended_by, warnings)
 
-    def _keep_model(self, network: FractureNetwork, scored: list[ScoredCase]) -> tuple[ValidationScores, Path]:
+    def _keep_model(self, network: SliceNetwork, scored: list[ScoredCase]) -> tuple[ValidationScores, Path]:
         scores = validation_scores(scored)
         scores = dataclasses.replace(scores, min_volume_mm3=choose_min_volume(scored, scores.threshold))
         path = self.folder.save_model(network, scores)

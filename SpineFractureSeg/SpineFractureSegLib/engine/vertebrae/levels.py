@@ -68,12 +68,10 @@ def levels_from_map(
 
     Raises: UserError, when the two do not overlap, or the labels' order is neither.
     """
+    if not spine:
+        return []
     counts = _overlaps(labels, level_map, len(spine))
-    if not any(counts):
-        raise UserError(
-            "The label map covers no vertebra that was found: choose one that was made from this CT, on any grid."
-        )
-    table = table or table_of_numbers([max(overlap, key=overlap.get) for overlap in counts if overlap])
+    table = table or _table_of(counts)
     levels: dict[str, tuple[int, int]] = {}  # level: (voxels, number of the body that it covers best)
     for number, (size, overlap) in enumerate(_sized(labels, counts), start=1):
         known = {value: voxels for value, voxels in overlap.items() if value in table}
@@ -83,6 +81,16 @@ def levels_from_map(
             levels[level] = max(levels.get(level, (0, 0)), (known[best], number))
     named = {number: level for level, (_, number) in levels.items()}
     return [replace(vertebra, level=named.get(vertebra.number)) for vertebra in spine]
+
+
+def table_of(labels: sitk.Image, level_map: sitk.Image, count: int) -> Mapping[int, int]:
+    """What the numbers of a label map mean as VerSe ids, from those in the bodies; other organs do not matter.
+
+    Args: ``labels`` and ``level_map`` as ``levels_from_map``; ``count`` of the bodies.
+
+    Raises: UserError, when the two do not overlap, or no known order of numbers fits.
+    """
+    return _table_of(_overlaps(labels, level_map, count))
 
 
 def levels_from_point(
@@ -103,6 +111,8 @@ def levels_from_point(
         raise UserError(
             f"'{level}' is no level that can be counted from: name one of C1 to C7, T1 to T12, L1 to L5, S1."
         )
+    if not spine:
+        return []
     start = _body_at(spine, labels, position_ras_mm)
     if start is None:
         place = ", ".join(f"{value:.0f}" for value in position_ras_mm)
@@ -157,14 +167,13 @@ def _sized(labels: sitk.Image, counts: list[dict[int, int]]) -> list[tuple[int, 
     return [(int(voxels), overlap) for voxels, overlap in zip(size[1:], counts, strict=False)]
 
 
-def table_of_numbers(values: Sequence[int]) -> Mapping[int, int]:
-    """The table under which labels, from the top down, are vertebrae in their order.
-
-    Raises: UserError, when none or more than one fits.
-
-    >>> table_of_numbers([31, 30, 29]) == TABLES["totalsegmentator"]
-    True
-    """
+def _table_of(counts: list[dict[int, int]]) -> Mapping[int, int]:
+    """The table under which the labels of the bodies, from the top down, are vertebrae in their order."""
+    values = [max(overlap, key=overlap.get) for overlap in counts if overlap]
+    if not values:
+        raise UserError(
+            "The label map covers no vertebra that was found: choose one that was made from this CT, on any grid."
+        )
     fitting = []
     for name, table in TABLES.items():
         ids = [table[value] for value in values if value in table]

@@ -20,6 +20,7 @@ _GAP_COST = 0.04  # per slice: the path ends rather than go far through nothing
 _LEAST_REWARD = 1.0  # of the whole path; less is no spine
 _FEWEST_SLICES = 2  # coarse ones: a thinner piece has no direction
 _CENTRE_MM = 18.0  # bone this near pulls the curve to its middle
+_CENTRE_ROUNDS = 4
 _SMOOTH_MM = 9.0  # standard deviation along the curve, half a vertebra
 STEP_MM = 1.0  # between the points of a curve
 
@@ -117,29 +118,39 @@ def _best_path(reward: np.ndarray) -> np.ndarray | None:
     return np.array(path, float)
 
 
-def _centred(points_mm: np.ndarray, probability: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """The path moved to the middle of the bone around it, smoothed, extended by one step and resampled evenly."""
+def _centred(path_mm: np.ndarray, probability: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """The path moved to the middle of the bone around it, smoothed, extended by two steps and resampled evenly."""
+    points = path_mm
+    for _ in range(_CENTRE_ROUNDS):  # a wide body reaches out of what is seen from its rim
+        moved, bone = _moved_to_middle(points, probability, spacing_mm)
+        points = _smoothed(moved, bone)
+    points = _continued(points, 2)
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    even = np.arange(0.0, length[-1] + 1e-6, STEP_MM)
+    return np.stack([np.interp(even, length, points[:, axis]) for axis in range(3)], axis=1)
+
+
+def _moved_to_middle(
+    points_mm: np.ndarray, probability: np.ndarray, spacing_mm: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each point at the middle of the bone near it in its slice, and how much bone (S,) that is."""
     across = np.arange(-_CENTRE_MM, _CENTRE_MM + 1, 3.0)
     y, x = np.meshgrid(across, across, indexing="ij")
     near = y**2 + x**2 <= _CENTRE_MM**2
     offsets = np.stack([np.zeros(near.sum()), y[near], x[near]], axis=1)
     around = (points_mm[:, None] + offsets) / spacing_mm
-    weight = ndimage.map_coordinates(probability, np.moveaxis(around, -1, 0), order=1, output=np.float32)
-    total = weight.sum(axis=1) + 1e-6
+    bone = ndimage.map_coordinates(probability, np.moveaxis(around, -1, 0), order=1, output=np.float32)
+    total = bone.sum(axis=1) + 1e-6
+    return points_mm + bone @ offsets / total[:, None], total
+
+
+def _smoothed(points_mm: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Along the curve; the line is kept straight on beyond its ends, or smoothing would pull them inwards."""
     sigma = _SMOOTH_MM / _GRID_MM
-
-    def smooth(values: np.ndarray) -> np.ndarray:
-        return ndimage.gaussian_filter1d(values, sigma, axis=0, mode="nearest")
-
-    moved = points_mm + weight @ offsets / total[:, None]
-    # the line through the slices at the two ends is kept straight on, or smoothing would pull the ends inwards
     beyond = int(np.ceil(3 * sigma))
-    moved, total = _continued(moved, beyond), np.pad(total, beyond, mode="edge")
-    smoothed = (smooth(moved * total[:, None]) / smooth(total)[:, None])[beyond:-beyond]
-    smoothed = _continued(smoothed, 2)
-    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(smoothed, axis=0), axis=1))])
-    even = np.arange(0.0, length[-1] + 1e-6, STEP_MM)
-    return np.stack([np.interp(even, length, smoothed[:, axis]) for axis in range(3)], axis=1)
+    points_mm, weight = _continued(points_mm, beyond), np.pad(weight, beyond, mode="edge")
+    smooth = ndimage.gaussian_filter1d(points_mm * weight[:, None], sigma, axis=0, mode="nearest")
+    return (smooth / ndimage.gaussian_filter1d(weight, sigma, mode="nearest")[:, None])[beyond:-beyond]
 
 
 def _continued(points: np.ndarray, count: int) -> np.ndarray:

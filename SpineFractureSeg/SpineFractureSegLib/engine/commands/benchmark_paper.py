@@ -1,0 +1,60 @@
+"""``benchmark paper``: trains and scores the networks of the paper's tables, one after the other."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
+
+PRESETS = ("full", "gpu", "cpu")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default="cpu",
+        help="full: the paper's protocol, days; gpu: minutes of a large GPU; cpu: small, hours (default: cpu)",
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each network (default: 1)")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NETWORK",
+        help="some of the networks; decoder-skips is ours (default: the paper's)",
+    )
+    parser.add_argument("--library", metavar="FOLDER", help="spines; default: the shape library of the clone")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    parser.add_argument("--processes", type=int, default=1, help="processes that simulate")
+    add_progress_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from SpineFractureSegLib.engine.device import choose_device
+    from SpineFractureSegLib.engine.errors import UserError
+    from SpineFractureSegLib.engine.paper_benchmark.cases import benchmark_cases
+    from SpineFractureSegLib.engine.paper_benchmark.entries import COMPARISON, ENTRIES, chosen_entries
+    from SpineFractureSegLib.engine.paper_benchmark.presets import preset
+    from SpineFractureSegLib.engine.paper_benchmark.report import write_report
+    from SpineFractureSegLib.engine.paper_benchmark.run import kept_results, run_network
+    from SpineFractureSegLib.engine.paper_benchmark.tables import markdown, rows_of, verdict
+    from SpineFractureSegLib.engine.simulator.shapes import shape_library
+
+    if arguments.seeds < 1 or arguments.processes < 1:
+        raise UserError("--seeds and --processes must be 1 or more.")
+    entries = chosen_entries(arguments.only)
+    choose_device(arguments.device)  # first: what is wrong with it is said before the long work
+    size = preset(arguments.preset)
+    folder, on_progress = Path(arguments.output), progress_to(sys.stderr, arguments.progress)
+    library = arguments.library or shape_library()
+    cases = benchmark_cases(library, folder / "cases", size, arguments.processes, on_progress)
+    runs, rows = folder / "runs", []
+    for seed in range(arguments.seeds):  # all networks once before any a second time
+        for entry in entries:
+            run_network(entry, seed, size, cases, runs, arguments.device, on_progress)
+            rows = write_report(folder, runs, size, ENTRIES, kept_results(runs, ENTRIES, arguments.seeds))
+    print(markdown(rows))
+    print(verdict(rows_of(rows, COMPARISON)))
+    print(f"Written     {folder / 'paper.md'}, paper.csv, paper.html and figures beside it")
+    return 0

@@ -1,0 +1,70 @@
+"""The cases that all networks share, simulated on the spines of the shape library, whose split is by patient.
+
+Test cases have scanners, fracture types and patterns that training never draws, as in the accuracy benchmark.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from SpineFractureSegLib.engine.atomic_file import written_whole
+from SpineFractureSegLib.engine.errors import UserError
+from SpineFractureSegLib.engine.json_fields import to_fields
+from SpineFractureSegLib.engine.paper_benchmark.presets import Preset
+from SpineFractureSegLib.engine.progress import ProgressCallback
+from SpineFractureSegLib.engine.simulator.config import HELD_OUT, SimulationConfig
+from SpineFractureSegLib.engine.simulator.generate import generate_cases
+
+_SEEDS = {"train": 2_000_000, "validation": 2_400_000, "test": 2_800_000}
+_CONFIGS = {"train": SimulationConfig(), "validation": SimulationConfig(), "test": HELD_OUT}
+
+
+@dataclass(frozen=True)
+class CasePaths:
+    """Case files by part. Train and validation also hold the library's real CTs without fracture, test does not."""
+
+    train: tuple[Path, ...]
+    validation: tuple[Path, ...]
+    test: tuple[Path, ...]
+
+
+def benchmark_cases(
+    library: str | Path, folder: str | Path, preset: Preset, processes: int, on_progress: ProgressCallback
+) -> CasePaths:
+    """Simulates what is missing in the folder.
+
+    Raises: UserError, when the folder holds cases for another preset; FileNotFoundError, when the library lacks spines.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _refuse_other_preset(folder, preset)
+    paths = {}
+    for (part, seed), count in zip(_SEEDS.items(), preset.cases, strict=True):
+        made = generate_cases(
+            library,
+            part,
+            count,
+            folder / part,
+            seed=seed,
+            config=_CONFIGS[part],
+            spacing_mm=preset.preprocessing.spacing_mm,
+            processes=processes,
+            on_progress=on_progress,
+        )
+        paths[part] = tuple(made.simulated + ([] if part == "test" else made.real_negatives))
+    return CasePaths(**paths)
+
+
+def _refuse_other_preset(folder: Path, preset: Preset) -> None:
+    path = folder / "preset.json"
+    fields = {"preset": preset.name, "cases": list(preset.cases), "preprocessing": to_fields(preset.preprocessing)}
+    if path.exists():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored != fields:
+            raise UserError(
+                f"{folder} holds cases of preset {stored['preset']}, not of {preset.name} as it is now; choose another "
+                "folder."
+            )
+        return
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,302 @@
+"""The comparison of networks: counts and scores by hand, honest tables, and the whole chain at its smallest."""
+
+import csv
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from SpineFractureSegLib.engine.array_metrics import dice
+from SpineFractureSegLib.engine.case import MAP_UNKNOWN, Case, save_case
+from SpineFractureSegLib.engine.cli import main
+from SpineFractureSegLib.engine.device import choose_placement
+from SpineFractureSegLib.engine.errors import UserError
+from SpineFractureSegLib.engine.inference import SlicePredictor
+from SpineFractureSegLib.engine.network import ARCHITECTURES, NetworkConfig, build_network
+from SpineFractureSegLib.engine.network.layers import ConcatConv
+from SpineFractureSegLib.engine.paper_benchmark import cases as cases_module
+from SpineFractureSegLib.engine.paper_benchmark import presets, run
+from SpineFractureSegLib.engine.paper_benchmark.cases import CasePaths, benchmark_cases
+from SpineFractureSegLib.engine.paper_benchmark.cost import Cost, _lstm_flops, measure_cost
+from SpineFractureSegLib.engine.paper_benchmark.entries import ABLATION, COMPARISON, ENTRIES, OURS, chosen_entries
+from SpineFractureSegLib.engine.paper_benchmark.run import NetworkResult, run_network
+from SpineFractureSegLib.engine.paper_benchmark.slice_scores import SliceCounts, score_slices, summarize
+from SpineFractureSegLib.engine.paper_benchmark.tables import HEADER, csv_text, markdown, rows_of, table_rows, verdict
+from SpineFractureSegLib.engine.preprocessing import Preprocessing
+from SpineFractureSegLib.engine.training.config import TrainingConfig
+
+BOX = (slice(20, 40), slice(10, 30), slice(6, 18))
+
+
+def made_case(name, *, fractured=True):
+    """A bright body in soft tissue."""
+    rng = np.random.default_rng(len(name))
+    hu = rng.normal(40, 10, (64, 40, 24)).astype(np.int16)
+    bodies = np.zeros(hu.shape, np.uint8)
+    bodies[BOX] = 20
+    hu[BOX] += 900 if fractured else 200
+    return Case(name, name, hu, bodies, fractured=(20,) if fractured else (), spacing_mm=2.0)
+
+
+@pytest.fixture
+def tiny():
+    """A preset of one step per epoch."""
+    training = TrainingConfig(
+        max_epochs=1, slices_per_epoch=4, batch_size=4, workers=0, observed_score="dice_mean", precision="float32"
+    )
+    planes = {"planes": ("sagittal", "axial"), "plane_weights": (1.0, 1.0)}
+    preprocessing = Preprocessing(spacing_mm=2.0, window_size=(32, 32), **planes)
+    return presets.Preset("cpu", 8, (2, 1, 2), training, preprocessing, 4, 1)
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Case files of three parts."""
+    made = {"train": ("a", "bb"), "validation": ("ccc",), "test": ("dddd", "eeeee")}
+    for names in made.values():
+        for name in names:
+            save_case(tmp_path / f"{name}.npz", made_case(name, fractured=name != "eeeee"))
+    return CasePaths(**{part: tuple(tmp_path / f"{name}.npz" for name in names) for part, names in made.items()})
+
+
+class Bright(nn.Module):
+    """Fracture where it is brighter than half of the window."""
+
+    def forward(self, x):
+        return 100 * (x - 0.5)
+
+
+def test_slices_are_counted_in_place_and_unknown_pixels_left_out():
+    case = made_case("a")
+    unknown = np.zeros(case.hu.shape, np.uint8)
+    unknown[20:24, :, :] = MAP_UNKNOWN
+    case = dataclasses.replace(case, fracture_map=unknown)
+    preprocessing = Preprocessing(spacing_mm=2.0, window_size=(32, 32))
+    predictor = SlicePredictor(Bright(), 1, preprocessing, choose_placement("cpu")[0])
+    for plane, axis in (("axial", 0), ("sagittal", 2)):
+        counts, example = score_slices(predictor, case, plane, 0.5, 3)
+        taken = np.arange(1, case.hu.shape[axis], 3)
+        truth = np.take(case.fracture_mask, taken, axis)
+        known = ~np.take(case.uncertain_mask, taken, axis)
+        assert (counts.reference, counts.total) == (truth.sum(), known.sum())
+        assert counts.overlap == counts.predicted == counts.reference  # a network that sees it all
+        assert example.truth.sum() == np.moveaxis(truth, axis, 0).sum((1, 2)).max()
+        np.testing.assert_array_equal(example.answer & example.truth, example.truth)
+
+
+def test_scores_are_means_by_case_and_sums_over_cases():
+    def counts(case, plane, overlap, predicted, reference):
+        return SliceCounts(case, plane, overlap, predicted, reference, 100)
+
+    first = [
+        counts("a", "axial", 4, 8, 4),
+        counts("a", "sagittal", 2, 2, 6),
+        counts("b", "axial", 0, 5, 10),
+        counts("b", "sagittal", 0, 0, 0),
+        counts("intact", "axial", 0, 5, 0),
+        counts("intact", "sagittal", 0, 0, 0),
+    ]
+    second = [dataclasses.replace(one, overlap=min(one.predicted, one.reference)) for one in first]
+    scores = summarize([first, second])
+    dice_a, dice_b = 2 * 6 / 20, 0.0
+    assert scores["dice_of_seeds"] == pytest.approx([(dice_a + dice_b) / 2, (0.6 + 2 * 5 / 15) / 2])
+    assert scores["dice"] == pytest.approx(np.mean(scores["dice_of_seeds"]))
+    assert scores["dice_pooled"] == pytest.approx(np.mean([2 * 6 / 40, 2 * 11 / 40]))
+    background = [(600 - 34) / (600 - 6), (600 - 29) / (600 - 11)]
+    assert scores["iou_two_class"] == pytest.approx(
+        np.mean([(6 / 34 + background[0]) / 2, (11 / 29 + background[1]) / 2])
+    )
+    assert (scores["cases"], scores["cases_with_fracture"], scores["seeds"]) == (3, 2, 2)
+    assert summarize([first], "sagittal")["cases_with_fracture"] == 1
+    low, high = scores["dice_interval"]
+    assert low < scores["dice"] < high
+
+
+def test_iou_of_one_mask_is_dice_over_two_minus_dice():
+    """Which the paper's figures contradict."""
+    scores = summarize([[SliceCounts("a", "axial", 70, 90, 80, 1000)]])
+    assert scores["iou"] == pytest.approx(scores["dice"] / (2 - scores["dice"]))
+    prediction, reference = np.zeros((2, 1000), bool)
+    prediction[:90], reference[20:100] = True, True
+    assert scores["dice"] == pytest.approx(dice(prediction, reference))
+
+
+def test_the_thirteen_networks_are_those_of_the_paper():
+    entries = chosen_entries(None)
+    assert [sum(entry.table == table for entry in entries) for table in (COMPARISON, ABLATION, OURS)] == [7, 6, 0]
+    configs = [entry.config(64) for entry in entries]
+    assert len(set(map(str, configs))) == 13
+    assert {config.architecture for config in configs} == set(ARCHITECTURES)
+    assert configs[0] == NetworkConfig()
+    assert {config.width for config in configs if config.architecture != "spinegan"} == {64}
+    assert next(config.width for config in configs if config.architecture == "spinegan") == 32
+    off = [[name for name, value in vars(config).items() if value is False] for config in configs[7:]]
+    assert [names for names in off if "decoder_skips" in names and len(names) == 2] == off  # one module each
+    with pytest.raises(UserError, match=r"no network 'vnet'.*segnet"):
+        chosen_entries(["unet", "vnet"])
+    assert [entry.name for entry in chosen_entries(["decoder-skips", "unet"])] == ["unet", "decoder-skips"]
+
+
+@pytest.mark.parametrize("name", ["full", "gpu", "cpu"])
+def test_every_preset_builds_every_network_and_keeps_the_papers_protocol(name):
+    size = presets.preset(name)
+    for entry in ENTRIES:
+        with torch.device("meta"):
+            build_network(entry.config(size.width))
+    training = size.training
+    assert (training.learning_rate, training.batch_size, training.plateau_factor) == (1e-3, 16, 0.4)
+    assert (training.early_stopping_epochs, training.schedule) == (5, "plateau")
+    assert set(size.preprocessing.planes) == {"axial", "sagittal"}
+    assert np.array(size.cases) / sum(size.cases) == pytest.approx([0.7, 0.1, 0.2], abs=0.005)
+    limit = {"full": math.inf, "gpu": 25 / 13, "cpu": 180 / 13}[name]
+    assert (training.max_minutes or math.inf) <= limit
+
+
+def test_arithmetic_is_that_of_the_layers():
+    unet = measure_cost(NetworkConfig(width=4, architecture="unet"), (32, 32), "cpu", 1)
+    network = build_network(NetworkConfig(width=4, architecture="unet"))
+    assert unet.parameters == sum(p.numel() for p in network.parameters())
+    flops = 0
+
+    def count(layer, inputs, output):
+        nonlocal flops
+        # each weight meets every pixel of what it makes, or, transposed, of what it reads
+        pixels = (inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output)[0, 0].numel()
+        flops += 2 * layer.weight.numel() * pixels
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not isinstance(layer, ConcatConv):
+            layer.register_forward_hook(count)
+        elif isinstance(layer, ConcatConv):
+            layer.register_forward_hook(lambda layer, inputs, output: count(layer, inputs[0], output))
+    with torch.no_grad():
+        network(torch.zeros(2, 1, 32, 32))
+    assert unet.gflops == pytest.approx(flops / 1e9, rel=1e-6)
+    assert unet.ms_cpu > 0
+    assert unet.ms_gpu is None
+
+
+def test_attention_and_recurrent_layers_are_part_of_the_arithmetic():
+    """The counter of torch knows neither the attention of CPUs nor LSTMs."""
+    pooled = [NetworkConfig(width=4, attention_pooling=pooling) for pooling in (8, 4)]
+    coarse, fine = (measure_cost(config, (64, 64), "cpu", 1).gflops for config in pooled)
+    queries, more_keys, channels = 64 * 64, 16 * 16 - 8 * 8, 4
+    attention = 2 * 2 * queries * more_keys * channels  # two products of matrices
+    keys_and_values = 2 * more_keys * channels * 2 * channels
+    assert fine - coarse == pytest.approx((attention + keys_and_values) / 1e9, rel=1e-6)
+    network = build_network(NetworkConfig(width=4, architecture="spinegan"))
+    directions, gates, inputs, units, steps = 2, 4, 16, 16, 2 * 4
+    assert _lstm_flops(network, (32, 64)) == 2 * steps * directions * gates * units * (inputs + units)
+    assert _lstm_flops(build_network(NetworkConfig(width=4)), (32, 64)) == 0
+
+
+def _result(name, overlap, *, seed=0):
+    counts = tuple(SliceCounts("a", plane, overlap, 50, 50, 1000) for plane in ("axial", "sagittal"))
+    return NetworkResult(name, seed, {}, 0.5, 3, 2, 1.0, "epochs", 0.5, Cost(1_000_000, 2.0, 3.0, None), counts)
+
+
+def test_a_table_says_when_the_proposed_network_is_not_the_best():
+    results = [_result("proposed", 40), _result("unet", 45), _result("without-ffm", 30), _result("unet", 43, seed=1)]
+    rows = table_rows(ENTRIES, results)
+    comparison = rows_of(rows, COMPARISON)
+    assert [row.entry.name for row in comparison] == ["proposed", "unet"]
+    assert comparison[1].all_planes["dice"] == pytest.approx(0.88)  # of two seeds
+    assert verdict(comparison) == (
+        "The proposed network is not the best here but number 2 of 2; the best is U-Net with 88.00 %."
+    )
+    assert "is the best of 2; next is without FFM with 60.00 %." in verdict(rows_of(rows, ABLATION))
+    mixed = [SliceCounts(case, "axial", overlap, 50, 50, 1000) for case, overlap in (("a", 50), ("b", 10))]
+    close = [dataclasses.replace(_result(name, 0), counts=tuple(mixed)) for name in ("proposed", "unet")]
+    assert verdict(table_rows(ENTRIES, close)).endswith("next is U-Net with 60.00 %, within the intervals.")
+    assert "another one are needed" in verdict(rows_of(rows[:1], COMPARISON))
+    lines = markdown(comparison).splitlines()
+    assert {line.count("|") for line in lines} == {len(HEADER) + 1}
+    assert "91.87" in lines[2]
+    read = list(csv.DictReader(csv_text(rows).splitlines()))
+    assert [row["paper DSC %"] for row in read] == ["91.87", "83.26", "86.18"]
+    assert read[0]["M parameters"] == "1.00"
+
+
+@pytest.mark.parametrize("name", ["proposed", "spinegan", "deeplabv3+"])
+def test_a_network_is_trained_scored_and_not_made_again(name, tiny, paths, tmp_path, monkeypatch):
+    entry = next(entry for entry in ENTRIES if entry.name == name)
+    result = run_network(entry, 0, tiny, paths, tmp_path / "runs", "cpu", lambda *_: None)
+    assert {(one.case, one.plane) for one in result.counts} == {
+        (case, plane) for case in ("dddd", "eeeee") for plane in ("sagittal", "axial")
+    }
+    assert sum(one.reference for one in result.counts if one.case == "eeeee") == 0
+    assert result.settings["network"]["architecture"] == entry.config(8).architecture
+    assert [example.plane for example in run.load_examples(tmp_path / "runs" / f"{name}-0")] == ["sagittal", "axial"]
+
+    monkeypatch.setattr(run, "train", lambda *_, **__: pytest.fail("trained again"))
+    again = run_network(entry, 0, tiny, paths, tmp_path / "runs", "cpu", lambda *_: None)
+    assert again == result
+    other = dataclasses.replace(tiny, test_slice_step=5)
+    with pytest.raises(UserError, match="other settings"):
+        run_network(entry, 0, other, paths, tmp_path / "runs", "cpu", lambda *_: None)
+
+
+def test_the_command_writes_tables_and_figures_and_goes_on_after_a_stop(tiny, paths, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(presets, "preset", lambda name: tiny)
+    monkeypatch.setattr(cases_module, "benchmark_cases", lambda *_: paths)
+    output = tmp_path / "paper"
+    words = ["benchmark", "paper", "--output", str(output), "--device", "cpu", "--only", "proposed", "unet"]
+    real = run.train
+    trained = []
+
+    def killed_at_the_second(*arguments, **options):
+        trained.append(arguments[5].name)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(run, "train", killed_at_the_second)
+    assert main(words) == 130
+    assert "U-Net" not in (output / "paper.md").read_text(encoding="utf-8")
+    assert main(words) == 0
+    assert trained == ["proposed-0", "unet-0", "unet-0"]
+    text = (output / "paper.md").read_text(encoding="utf-8")
+    assert "| U-Net |" in text
+    assert "83.26" in text
+    assert "not the paper's patients" in text
+    html = (output / "paper.html").read_text(encoding="utf-8")
+    assert html.count("data:image/png") == 4
+    with Image.open(output / "comparison_axial.png") as figure:
+        assert figure.width == 3 * 176  # truth and two networks
+    assert "proposed network" in capsys.readouterr().out
+
+
+def test_cases_are_of_the_librarys_patients_and_a_folder_is_of_one_preset(tiny, tmp_path, monkeypatch):
+    asked = []
+
+    def generate(library, part, count, folder, **options):
+        asked.append((part, count, options["seed"], options["config"].types[-1], options["spacing_mm"]))
+        return type("Made", (), {"simulated": [folder / "s.npz"], "real_negatives": [folder / "r.npz"]})
+
+    monkeypatch.setattr(cases_module, "generate_cases", generate)
+    found = benchmark_cases("library", tmp_path, tiny, 1, lambda *_: None)
+    assert [(part, count) for part, count, *_ in asked] == [("train", 2), ("validation", 1), ("test", 2)]
+    assert len({seed for _, _, seed, *_ in asked}) == 3
+    assert [one[3] == "pincer" for one in asked] == [False, False, True]  # held-out types in the test alone
+    assert {one[4] for one in asked} == {2.0}
+    assert (len(found.train), len(found.test)) == (2, 1)
+    with pytest.raises(UserError, match="holds cases of preset cpu"):
+        benchmark_cases("library", tmp_path, dataclasses.replace(tiny, cases=(9, 9, 9)), 1, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--only", "vnet"], "no network 'vnet'"),
+        (["--seeds", "0"], "--seeds and --processes"),
+        (["--device", "cuda:99"], "cuda:99"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_before_anything_is_made(tmp_path, capsys, words, said):
+    assert main(["benchmark", "paper", "--output", str(tmp_path / "out"), *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
