@@ -205,9 +205,7 @@ def test_a_table_says_when_the_proposed_network_is_not_the_best():
     comparison = rows_of(rows, COMPARISON)
     assert [row.entry.name for row in comparison] == ["proposed", "unet"]
     assert comparison[1].all_planes["dice"] == pytest.approx(0.88)  # of two seeds
-    assert verdict(comparison) == (
-        "The proposed network is not the best here but number 2 of 2; the best is U-Net with 88.00 %."
-    )
+    assert verdict(comparison) == ("The proposed network is number 2 of 2, not the best, which is U-Net with 88.00 %.")
     assert "is the best of 2; next is without FFM with 60.00 %." in verdict(rows_of(rows, ABLATION))
     mixed = [SliceCounts(case, "axial", overlap, 50, 50, 1000) for case, overlap in (("a", 50), ("b", 10))]
     close = [dataclasses.replace(_result(name, 0), counts=tuple(mixed)) for name in ("proposed", "unet")]

@@ -94,9 +94,7 @@ def verdict(rows: Sequence[Row]) -> str:
     chance = ", within the intervals" if _overlap(ranked[place - 1], other) else ""
     if place == 1:
         return f"The proposed network is the best of {len(ranked)}; next is {found}{chance}."
-    return (
-        f"The proposed network is not the best here but number {place} of {len(ranked)}; the best is {found}{chance}."
-    )
+    return f"The proposed network is number {place} of {len(ranked)}, not the best, which is {found}{chance}."
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.signal import find_peaks
 
+from SpineFractureSegLib.engine.vertebrae.flooding import flood
 from SpineFractureSegLib.engine.vertebrae.spine_curve import STEP_MM, SpineCurve, find_spine_curve
 
 BONE_FROM = 0.5  # probability
@@ -30,6 +31,7 @@ _CUT_COST, _NEUTRAL_CUT = 1.5, 0.5  # a cut earns below and costs above the neut
 _LONG_COST, _SHORT_COST = 5.0, 0.7  # per squared logarithm of length over pitch: a crushed body is short, none is long
 _END_SHARE = 0.2  # of that cost at the two ends, where the CT may cut a body
 _GAP_BELOW = 0.25  # mean bone of a stretch in which nothing is expected to be a body
+_DISC_REACH, _OF_THIN_BODY = 0.3, 0.25  # pitches from a cut, and share of a thin body, within which a disc may lie
 _LEAST_VOLUME = 0.15  # of a cubed pitch; a body has about 1, a vertebra plana 0.35
 _NEAR_CURVE = 0.85  # pitches: a part further from the curve is another bone
 
@@ -56,10 +58,13 @@ def find_bodies(probability: np.ndarray, spacing_mm: float) -> Bodies:
         return Bodies(labels, 0, None)
     pitch_mm, cuts = _cuts(curve.straightened(probability, _HALF_MM, _ACROSS_MM))
     voxels = np.argwhere(probability >= BONE_FROM)
-    stretch, pitch, beside = _stretches(curve.coordinates(voxels), cuts, pitch_mm)
+    stretch, pitch, beside, sure = _stretches(curve.coordinates(voxels), cuts, pitch_mm)
     near = beside < 2 * _NEAR_CURVE * pitch
     stretches = np.zeros(probability.shape, np.uint8)
-    stretches[tuple(voxels[near].T)] = stretch[near] + 1
+    stretches[tuple(voxels[near & sure].T)] = stretch[near & sure] + 1
+    flood(stretches, voxels[near & ~sure], probability)
+    left = near & (stretches[tuple(voxels.T)] == 0)
+    stretches[tuple(voxels[left].T)] = stretch[left] + 1
     distance = np.full(probability.shape, np.inf, np.float32)
     distance[tuple(voxels[near].T)] = beside[near] / pitch[near]
     count = 0
@@ -84,13 +89,22 @@ class _Cut:
 
 
 def _stretches(coordinates: np.ndarray, cuts: list[_Cut], pitch_mm: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Of points (N, 3) along, front, side: how many cuts lie above, the pitch there and the distance to the curve."""
+    """Of points (N, 3) along, front, side: what is known of their place.
+
+    Returns: how many cuts lie above; the pitch; the distance to the curve; whether no cut is so near that the disc,
+    which is no plane, may lie on the other side.
+    """
     along, front, side = coordinates.T
     above = np.zeros(len(along), np.int64)
-    for cut in cuts:
-        above += along > cut.along_mm + cut.front_slant * front + cut.side_slant * side
+    sure = np.ones(len(along), bool)
+    places = np.array([cut.along_mm for cut in cuts])
+    for number, cut in enumerate(cuts):
+        below = along - (cut.along_mm + cut.front_slant * front + cut.side_slant * side)
+        above += below > 0
+        to_next = np.abs(np.delete(places, number) - cut.along_mm).min(initial=np.inf)
+        sure &= np.abs(below) > min(_DISC_REACH * pitch_mm[round(cut.along_mm / STEP_MM)], _OF_THIN_BODY * to_next)
     place = np.clip(np.rint(along / STEP_MM).astype(int), 0, len(pitch_mm) - 1)
-    return above, pitch_mm[place], np.hypot(front, side)
+    return above, pitch_mm[place], np.hypot(front, side), sure
 
 
 def _cuts(straight: np.ndarray) -> tuple[np.ndarray, list[_Cut]]:

@@ -14,8 +14,8 @@ _LEVELS = 5
 class UNetPlusPlus(SliceNetwork):
     """(B, input_channels, H, W) -> (B, outputs, H, W), logits; w to 16 w channels.
 
-    Node j of level i hears all earlier nodes of its level and node j - 1 of the level below, enlarged. In training the
-    answer is the mean of the four nodes of full resolution, each with its own 1x1 convolution, as in use.
+    Node j of level i hears all earlier nodes of its level and node j - 1 of the level below, enlarged. The
+    answer is the mean of those of the four nodes of full resolution, each with its own 1x1 convolution.
 
     Source: Zhou et al., "UNet++: A Nested U-Net Architecture for Medical Image Segmentation", DLMIA 2018: nodes,
     transposed 2x2 convolutions to the level's channels, the mean of four answers ("accurate mode"): original. One loss
