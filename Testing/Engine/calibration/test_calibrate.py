@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,3 +127,10 @@ def test_the_command_says_what_is_wrong_before_the_long_work(model_file, capsys)
     assert main([*words, str(model_file.parent / "c.safetensors"), "--false-positives", "-1"]) == 2
     assert "--false-positives must be 0 or more" in capsys.readouterr().err
     assert [path.name for path in model_file.parent.iterdir()] == ["tiny.safetensors"]
+
+
+def test_a_comparison_network_is_refused_before_any_case_is_run(make_model):
+    model = make_model(1.0)
+    model = replace(model, network_config=replace(model.network_config, architecture="unet"))
+    with pytest.raises(UserError, match="made is a unet, only the proposed network can be calibrated"):
+        calibrate(model, [Path("never read.npz")])

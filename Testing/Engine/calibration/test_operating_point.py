@@ -7,7 +7,12 @@ import pytest
 
 from SpineFractureSegLib.engine.benchmark.case_score import compare
 from SpineFractureSegLib.engine.calibration.answers import Answer, Fusion, to_logits
-from SpineFractureSegLib.engine.calibration.operating_point import choose_operating_point, operating_points
+from SpineFractureSegLib.engine.calibration.operating_point import (
+    OperatingPoint,
+    Reading,
+    choose_operating_point,
+    operating_points,
+)
 from SpineFractureSegLib.engine.metrics import dice_from_counts
 
 SAGITTAL = Fusion({"sagittal": 1.0})
@@ -99,3 +104,18 @@ def test_a_gain_that_could_be_chance_does_not_change_the_weights(answer):
     for share, kept in ((0.015, 0), (0.1, 1)):
         both = replace(answer, logits={"sagittal": without(share), "axial": without(0.01)})
         assert choose_operating_point([both], fusions, 0.25).reading.fusion == fusions[kept]
+
+
+def test_of_nearly_equal_points_the_most_sensitive_is_taken(monkeypatch):
+    def point(threshold, smallest, dice, false_positives):
+        return OperatingPoint(Reading(SAGITTAL, threshold, smallest), dice, false_positives)
+
+    points = [
+        point(0.2, 0.0, 0.60, 0.1),  # too far below the best
+        point(0.3, 0.0, 0.69, 0.5),  # too many false positives
+        point(0.3, 1000.0, 0.69, 0.2),
+        point(0.3, 2000.0, 0.69, 0.1),
+        point(0.5, 2000.0, 0.70, 0.0),
+    ]
+    monkeypatch.setattr("SpineFractureSegLib.engine.calibration.operating_point.operating_points", lambda *_: points)
+    assert choose_operating_point([], [SAGITTAL], 0.25) == points[2]

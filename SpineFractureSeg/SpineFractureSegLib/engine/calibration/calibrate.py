@@ -58,8 +58,13 @@ def calibrate(
 
     Returns: the model; its card's ``scores["calibration"]`` says what was chosen and measured.
 
-    Raises: UserError, when no case has a fracture; Cancelled.
+    Raises: UserError, when no case has a fracture, or the network is another than the proposed one, since not all
+        others end in one layer that could take the temperature; Cancelled.
     """
+    if model.network_config.architecture != "proposed":
+        raise UserError(
+            f"{model.card.name} is a {model.network_config.architecture}, only the proposed network can be calibrated."
+        )
     answers = answers_of(model, paths, device, on_progress, should_stop, "cases before")
     if not any(answer.case.has_fracture for answer in answers):
         raise UserError(f"None of the {len(answers)} cases has a fracture, at least one is needed: add cases.")

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
-from SpineFractureSegLib.engine.errors import UserError
-from SpineFractureSegLib.engine.network import FractureNetwork, SliceNetwork
+from SpineFractureSegLib.engine.network import FractureNetwork
 
 _RANGE = (0.2, 5.0)  # further off, a few dozen vertebrae that are all right or all wrong would decide
 _LEAST_PROBABILITY = 1e-7  # of what is true: one voxel must not outweigh all others
@@ -51,16 +50,8 @@ def best_temperature(loss: Callable[[float], float]) -> float:
     return round(float(np.exp(found.x)), 3)
 
 
-def with_temperature(network: SliceNetwork, temperature: float) -> SliceNetwork:
-    """A copy whose fracture logit is divided by the temperature, in the weights of its last layer.
-
-    Raises: UserError, when it is not the proposed network: not all others end in one layer.
-    """
-    if not isinstance(network, FractureNetwork):
-        raise UserError(
-            f"A temperature belongs into the last layer of the proposed network, the model is a "
-            f"{network.config.architecture}; it cannot be calibrated."
-        )
+def with_temperature(network: FractureNetwork, temperature: float) -> FractureNetwork:
+    """A copy whose fracture logit is divided by the temperature, in the weights of its last layer."""
     network = copy.deepcopy(network)
     with torch.no_grad():
         for parameter in (network.decoder.output.weight, network.decoder.output.bias):

@@ -35,7 +35,7 @@ def truth_of(spine: Spine, plan: dict[int, Deformation], body_ids: np.ndarray) -
     the middle, behind), ``height_ratio`` (front and middle over back, lowest over highest) and ``genant``.
     """
     seen = np.bincount(body_ids.ravel(), minlength=256)
-    visible = set(np.flatnonzero(seen[1:]) + 1)
+    visible = set((np.flatnonzero(seen[1:]) + 1).tolist())
     cut = {int(i) for i in visible if seen[i] < _SMALLEST_VISIBLE * spine.body_sizes[i]}
     new = {i for i, deformation in plan.items() if deformation.of_body and i in visible}
     real = set(spine.genant) & visible
