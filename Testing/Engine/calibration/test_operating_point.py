@@ -114,8 +114,9 @@ def test_of_nearly_equal_points_the_most_sensitive_is_taken(monkeypatch):
         point(0.2, 0.0, 0.60, 0.1),  # too far below the best
         point(0.3, 0.0, 0.69, 0.5),  # too many false positives
         point(0.3, 1000.0, 0.69, 0.2),
+        point(0.3, 500.0, 0.68, 0.1),
         point(0.3, 2000.0, 0.69, 0.1),
         point(0.5, 2000.0, 0.70, 0.0),
     ]
     monkeypatch.setattr("SpineFractureSegLib.engine.calibration.operating_point.operating_points", lambda *_: points)
-    assert choose_operating_point([], [SAGITTAL], 0.25) == points[2]
+    assert choose_operating_point([], [SAGITTAL], 0.25) == points[3]
