@@ -81,6 +81,12 @@ def test_the_froc_point_takes_the_best_threshold_within_the_allowed_false_positi
     assert points[0]["sensitivity_grade_1"] is None
 
 
+def test_painting_everything_finds_nothing(case):
+    answer = np.full(case.hu.shape, 0.2, np.float32)  # one part that holds the fracture, and so no false positive
+    answer[:5, :5, :5] = answer[:5, -5:, -5:] = 0.9  # two false alarms as long as they stand alone
+    assert sensitivity_at([compare(case, answer, 0.5, 0.0)], 1.0) == 0.0
+
+
 def test_the_tables_split_by_what_was_fractured_and_how_it_was_scanned(case, mild, case_with_drawn):
     scores = [right(case), wrong(mild), right(replace(case_with_drawn, name="drawn"))]
     found = tables(scores, 0.5)

@@ -8,6 +8,7 @@ Wherever *clear* stands in a name they are left out.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 import numpy as np
 
@@ -102,10 +103,14 @@ def froc(scores: Sequence[CaseScore]) -> list[dict]:
 
 
 def sensitivity_at(scores: Sequence[CaseScore], false_positives_per_scan: float) -> float:
-    """Largest share of clear lesions found at a threshold with at most so many false positives; nan without lesions."""
+    """Largest share of clear lesions found with at most so many false positives a scan; nan without lesions.
+
+    From the highest threshold down to the first with more false positives: far below it everything runs together with
+    the fractures into one part, which is then no false positive and finds them all.
+    """
     points = [point for point in froc(scores) if point["sensitivity"] is not None]
-    reached = [p["sensitivity"] for p in points if p["false_positives_per_scan"] <= false_positives_per_scan]
-    return max(reached, default=0.0 if points else float("nan"))
+    reached = takewhile(lambda point: point["false_positives_per_scan"] <= false_positives_per_scan, reversed(points))
+    return max((point["sensitivity"] for point in reached), default=0.0 if points else float("nan"))
 
 
 def voxel_reliability(scores: Sequence[CaseScore]) -> Reliability:
