@@ -22,6 +22,7 @@ from SpineFractureSegLib.engine.vertebrae.vertebra import PLACES, Vertebra
 COVERED_FROM = 0.1  # share of a body in the mask from which it is flagged
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 _CUT_MM3 = 60.0  # of a body in the outermost layer of the CT; less is a spur
+_HIGHEST_MIDDLE = 1.2  # times the higher end: vertebral bodies are waisted or flat, none bulges so
 _MARGIN_MM = 4.0  # around a body's box
 
 
@@ -102,6 +103,18 @@ def with_flags(vertebrae: Sequence[Vertebra], labels: sitk.Image, mask: sitk.Ima
     ]
 
 
+def believable(heights_mm: dict[str, float] | None) -> dict[str, float] | None:
+    """The heights, or None where the middle is far higher than front and back: corners of the outline are missing then.
+
+    >>> believable({"anterior": 9.4, "middle": 27.8, "posterior": 16.9}) is None
+    True
+    """
+    if heights_mm is None:
+        return None
+    ends = max(heights_mm["anterior"], heights_mm["posterior"])
+    return heights_mm if heights_mm["middle"] <= _HIGHEST_MIDDLE * ends else None
+
+
 def _measured(
     number: int, box: tuple[slice, ...], bodies: Bodies, volume: SpineVolume, field_of_view: FieldOfView
 ) -> _Body:
@@ -122,7 +135,7 @@ def _measured(
         complete=bool(at_border < _CUT_MM3),
         centroid_ras_mm=tuple(round(float(p), 3) for p in positions.mean(axis=0) * _LPS_TO_RAS),
         frame=frame,
-        heights_mm=None if frame is None else body_heights_mm(own, frame),
+        heights_mm=None if frame is None else believable(body_heights_mm(own, frame)),
     )
 
 
