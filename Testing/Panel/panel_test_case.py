@@ -1,6 +1,7 @@
 """What the tests of the panel share: an opened panel, waiting for events, and an engine that the test itself drives."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -9,6 +10,7 @@ import slicer
 from scene_test_case import SHAPE, SceneTestCase, block
 
 from SpineFractureSegLib.engine.errors import Cancelled
+from SpineFractureSegLib.engine.model_store import list_models as _listModels
 from SpineFractureSegLib.scene.engine_job import EngineJob, EngineProgress, EngineResult
 
 MODULE = Path(__file__).resolve().parents[2] / "SpineFractureSeg" / "SpineFractureSeg.py"
@@ -88,9 +90,20 @@ class DrivenEngine:
             onFinished(result, error)
 
 
+def modelsWithKnownValues():
+    """The models there are, with a threshold and a smallest finding that do not change with the bundled model."""
+    return [
+        replace(model, card=replace(model.card, threshold=0.65, min_volume_mm3=1000.0) if model.card else None)
+        for model in _listModels()
+    ]
+
+
 class PanelTestCase(SceneTestCase):
     def setUp(self):
         super().setUp()
+        patch = mock.patch("SpineFractureSegLib.engine.model_store.list_models", modelsWithKnownValues)
+        patch.start()
+        self.addCleanup(patch.stop)
         self.engine = DrivenEngine()
         self.openPanel()
 
