@@ -59,7 +59,8 @@ class ChoicesTest(PanelTestCase):
     def test_every_choice_reaches_the_engine(self):
         self.addCt()
         self.run_()
-        self.assertEqual(self.engine.settings.arguments(), ["--device=auto", "--threshold=0.65", "--min-volume=1000.0"])
+        values = f"--threshold={self.ui.thresholdSlider.value}", f"--min-volume={self.ui.minVolumeSpinBox.value}"
+        self.assertEqual(self.engine.settings.arguments(), ["--device=auto", *values])
         self.ui.deviceComboBox.setCurrentText("cpu")
         self.ui.thresholdSlider.value = 0.3
         self.ui.minVolumeSpinBox.value = 250
@@ -115,7 +116,7 @@ class ChoicesTest(PanelTestCase):
         slicer.mrmlScene.Clear(0)
         self.processEvents()
         self.assertIsNone(self.parameters.inputVolume)
-        self.assertAlmostEqual(self.ui.thresholdSlider.value, 0.65)
+        self.assertAlmostEqual(self.ui.thresholdSlider.value, 0.35)
         self.assertEqual(self.ui.findingsTableWidget.rowCount, 0)
         self.assertFalse(self.ui.applyButton.enabled)
         self.addCt()
@@ -369,8 +370,8 @@ class ThresholdTest(PanelTestCase):
         self.ui.thresholdSlider.value = 0.3
         self.waitUntil(lambda: self.voxels(node) > block().sum(), 10)
         self.ui.modelValuesButton.click()
-        self.assertAlmostEqual(self.ui.thresholdSlider.value, 0.65)
-        self.assertAlmostEqual(self.ui.minVolumeSpinBox.value, 1000)
+        self.assertAlmostEqual(self.ui.thresholdSlider.value, 0.35)
+        self.assertAlmostEqual(self.ui.minVolumeSpinBox.value, 100)
         self.waitUntil(lambda: self.voxels(node) == 0, 10)
 
     def test_choosing_another_segmentation_changes_none_of_them(self):
