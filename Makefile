@@ -8,6 +8,9 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 SAMPLE := SpineFractureSeg/Resources/SampleData/verse014_L3_simulated_wedge
 
+# Test processes at once, each with one thread.
+JOBS ?= 2
+
 # What the tests of the scene need exists for this Python alone.
 SCENE_PYTHON := 3.11
 
@@ -21,13 +24,13 @@ demo: .venv/installed
 test: lint test-engine test-scene test-packaging
 
 test-engine: .venv/installed-test
-	$(BIN)/python -m pytest Testing/Engine
+	$(BIN)/python -m pytest --numprocesses $(JOBS) Testing/Engine
 
 # On real MRML and a stand-in of Slicer's application, which is why they have a process of their own.
 test-scene: .venv/installed-test
 	@if [ "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" = "$(SCENE_PYTHON)" ]; then \
-		echo "$(BIN)/python -m pytest Testing/Logic Testing/Panel Testing/StandIn"; \
-		$(BIN)/python -m pytest Testing/Logic Testing/Panel Testing/StandIn; \
+		echo "$(BIN)/python -m pytest --numprocesses $(JOBS) Testing/Logic Testing/Panel Testing/StandIn"; \
+		$(BIN)/python -m pytest --numprocesses $(JOBS) Testing/Logic Testing/Panel Testing/StandIn; \
 	else \
 		echo "SKIPPED: the tests of logic and panel need Python $(SCENE_PYTHON) (slicer-core has no other):"; \
 		echo "         make clean && make test PYTHON=python$(SCENE_PYTHON)"; \

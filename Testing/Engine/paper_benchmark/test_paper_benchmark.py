@@ -2,7 +2,13 @@
 
 import csv
 import dataclasses
+import json
 import math
+import multiprocessing
+import pickle
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -24,6 +30,7 @@ from SpineFractureSegLib.engine.paper_benchmark.cases import CasePaths, benchmar
 from SpineFractureSegLib.engine.paper_benchmark.cost import Cost, _lstm_flops, measure_cost
 from SpineFractureSegLib.engine.paper_benchmark.entries import ABLATION, COMPARISON, ENTRIES, OURS, chosen_entries
 from SpineFractureSegLib.engine.paper_benchmark.run import NetworkResult, run_network
+from SpineFractureSegLib.engine.paper_benchmark.side_by_side import run_networks
 from SpineFractureSegLib.engine.paper_benchmark.slice_scores import SliceCounts, score_slices, summarize
 from SpineFractureSegLib.engine.paper_benchmark.tables import HEADER, csv_text, markdown, rows_of, table_rows, verdict
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
@@ -263,9 +270,73 @@ def test_the_command_writes_tables_and_figures_and_goes_on_after_a_stop(tiny, pa
     assert "not the paper's patients" in text
     html = (output / "paper.html").read_text(encoding="utf-8")
     assert html.count("data:image/png") == 4
+    costs = [json.loads((output / "runs" / f"{name}-0" / "cost.json").read_text()) for name in ("proposed", "unet")]
+    assert all(f"| {cost['parameters'] / 1e6:.2f} |" in text for cost in costs)
     with Image.open(output / "comparison_axial.png") as figure:
         assert figure.width == 3 * 176  # truth and two networks
     assert "proposed network" in capsys.readouterr().out
+
+
+def test_side_by_side_gives_the_networks_of_one_after_the_other(tiny, paths, tmp_path):
+    runs = [(entry, 0) for entry in chosen_entries(["unet", "spinegan", "segnet"])]
+    told, reported = [], []
+    run_networks(runs, tiny, paths, tmp_path / "1", "cpu", 1, lambda *_: None, lambda: None)
+    run_networks(
+        runs, tiny, paths, tmp_path / "2", "cpu", 2, lambda *step: told.append(step), lambda: reported.append(len(told))
+    )
+    assert told == [(done, 3, "networks") for done in range(4)]
+    assert reported == [1, 2, 3]
+    one, two = (run.kept_results(tmp_path / jobs, ENTRIES, 1) for jobs in "12")
+    assert [result.name for result in one] == ["unet", "spinegan", "segnet"]
+    assert [dataclasses.replace(result, minutes=0.0) for result in one] == [
+        dataclasses.replace(result, minutes=0.0) for result in two
+    ]
+
+
+def test_a_network_that_fails_beside_another_ends_both(tiny, paths, tmp_path):
+    endless = dataclasses.replace(tiny.training, max_epochs=10**6, early_stopping_epochs=0)
+    runs = [(entry, 0) for entry in chosen_entries(["unet", "segnet"])]
+    broken = tmp_path / "unet-0" / "last.pt"
+    broken.parent.mkdir()
+    broken.write_bytes(b"no checkpoint")
+    with pytest.raises(UserError, match=r"last\.pt"):
+        run_networks(
+            runs,
+            dataclasses.replace(tiny, training=endless),
+            paths,
+            tmp_path,
+            "cpu",
+            2,
+            lambda *_: None,
+            lambda: None,
+        )
+    assert not multiprocessing.active_children()
+
+
+def test_processes_end_with_a_killed_parent(tiny, paths, tmp_path):
+    """They would go on writing to folders in which the next call trains."""
+    endless = dataclasses.replace(tiny.training, max_epochs=10**6, early_stopping_epochs=0)
+    (tmp_path / "what.pickle").write_bytes(pickle.dumps((dataclasses.replace(tiny, training=endless), paths)))
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import pickle, sys\n"
+        "from pathlib import Path\n"
+        "from SpineFractureSegLib.engine.paper_benchmark.entries import chosen_entries\n"
+        "from SpineFractureSegLib.engine.paper_benchmark.side_by_side import run_networks\n"
+        "if __name__ == '__main__':\n"
+        "    folder = Path(sys.argv[1])\n"
+        "    preset, paths = pickle.loads((folder / 'what.pickle').read_bytes())\n"
+        "    runs = [(entry, 0) for entry in chosen_entries(['unet', 'segnet'])]\n"
+        "    run_networks(runs, preset, paths, folder, 'cpu', 2, print, print)\n"
+    )
+    parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        while not all((tmp_path / f"{name}-0" / "last.pt").exists() for name in ("unet", "segnet")):
+            assert parent.poll() is None
+            time.sleep(0.1)
+    finally:
+        parent.kill()
+    parent.communicate(timeout=60)  # ends when nobody holds the pipe any more
 
 
 def test_cases_are_of_the_librarys_patients_and_a_folder_is_of_one_preset(tiny, tmp_path, monkeypatch):
@@ -290,7 +361,8 @@ def test_cases_are_of_the_librarys_patients_and_a_folder_is_of_one_preset(tiny, 
     ("words", "said"),
     [
         (["--only", "vnet"], "no network 'vnet'"),
-        (["--seeds", "0"], "--seeds and --processes"),
+        (["--seeds", "0"], "--seeds, --processes and --jobs"),
+        (["--jobs", "-1"], "--seeds, --processes and --jobs"),
         (["--device", "cuda:99"], "cuda:99"),
     ],
 )

@@ -1,4 +1,4 @@
-"""``benchmark paper``: trains and scores the networks of the paper's tables, one after the other."""
+"""``benchmark paper``: trains and scores the networks of the paper's tables, one after the other or side by side."""
 
 import argparse
 import sys
@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--library", metavar="FOLDER", help="spines; default: the shape library of the clone")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="networks at once, each with its share of the cores (default: 1)"
+    )
     parser.add_argument("--processes", type=int, default=1, help="processes that simulate")
     add_progress_argument(parser)
 
@@ -37,23 +40,29 @@ def run(arguments: argparse.Namespace) -> int:
     from SpineFractureSegLib.engine.paper_benchmark.entries import COMPARISON, ENTRIES, chosen_entries
     from SpineFractureSegLib.engine.paper_benchmark.presets import preset
     from SpineFractureSegLib.engine.paper_benchmark.report import write_report
-    from SpineFractureSegLib.engine.paper_benchmark.run import kept_results, run_network
-    from SpineFractureSegLib.engine.paper_benchmark.tables import markdown, rows_of, verdict
+    from SpineFractureSegLib.engine.paper_benchmark.run import keep_cost, kept_results
+    from SpineFractureSegLib.engine.paper_benchmark.side_by_side import run_networks
+    from SpineFractureSegLib.engine.paper_benchmark.tables import Row, markdown, rows_of, verdict
     from SpineFractureSegLib.engine.simulator.shapes import shape_library
 
-    if arguments.seeds < 1 or arguments.processes < 1:
-        raise UserError("--seeds and --processes must be 1 or more.")
+    if min(arguments.seeds, arguments.processes, arguments.jobs) < 1:
+        raise UserError("--seeds, --processes and --jobs must be 1 or more.")
     entries = chosen_entries(arguments.only)
     choose_device(arguments.device)  # first: what is wrong with it is said before the long work
     size = preset(arguments.preset)
     folder, on_progress = Path(arguments.output), progress_to(sys.stderr, arguments.progress)
     library = arguments.library or shape_library()
     cases = benchmark_cases(library, folder / "cases", size, arguments.processes, on_progress)
-    runs, rows = folder / "runs", []
-    for seed in range(arguments.seeds):  # all networks once before any a second time
-        for entry in entries:
-            run_network(entry, seed, size, cases, runs, arguments.device, on_progress)
-            rows = write_report(folder, runs, size, ENTRIES, kept_results(runs, ENTRIES, arguments.seeds))
+    runs = folder / "runs"
+
+    def report() -> list[Row]:
+        return write_report(folder, runs, size, ENTRIES, kept_results(runs, ENTRIES, arguments.seeds))
+
+    each = [(entry, seed) for seed in range(arguments.seeds) for entry in entries]  # all once before any again
+    run_networks(each, size, cases, runs, arguments.device, arguments.jobs, on_progress, report)
+    for entry in entries:  # now that nothing runs beside it
+        keep_cost(entry, 0, size, runs, arguments.device)
+    rows = report()
     print(markdown(rows))
     print(verdict(rows_of(rows, COMPARISON)))
     print(f"Written     {folder / 'paper.md'}, paper.csv, paper.html and figures beside it")

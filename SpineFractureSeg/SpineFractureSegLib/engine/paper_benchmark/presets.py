@@ -43,12 +43,12 @@ def preset(name: str) -> Preset:
     if name == "cpu":
         training = replace(
             settings.training,
-            max_epochs=20,
+            max_epochs=16,
             slices_per_epoch=640,
-            max_minutes=11.5,
+            max_minutes=13.5,
             validation_slice_step=6,
             validation_negative_slice_step=16,
-            workers=1,
+            workers=0,
         )
         small = replace(settings.preprocessing, spacing_mm=2.0, window_size=(96, 96))
         return Preset(name, 16, (56, 8, 16), training, small, 3, 5)

@@ -1,7 +1,7 @@
 """One network with one seed: trained, scored on the test slices, kept in its own folder.
 
-The folder gets the training's files, ``result.json`` and ``examples.npz``. What is there is not made again, and an
-interrupted training goes on.
+The folder gets the training's files, ``result.json`` and ``examples.npz``, later ``cost.json``. What is there is not
+made again, and an interrupted training goes on.
 """
 
 import json
@@ -43,7 +43,7 @@ class NetworkResult:
     minutes: float
     ended_by: str
     validation_dice: float | None  # mean by case with a fracture
-    cost: Cost
+    cost: Cost | None  # None until it was measured
     counts: tuple[SliceCounts, ...]
 
 
@@ -109,7 +109,7 @@ def run_network(
         minutes=trained.minutes,
         ended_by=trained.ended_by,
         validation_dice=None if math.isnan(trained.scores.dice_mean) else trained.scores.dice_mean,
-        cost=measure_cost(network, preset.preprocessing.window_size, device, preset.timed_slices),
+        cost=None,
         counts=tuple(counts),
     )
     _save_examples(folder, examples)
@@ -123,6 +123,19 @@ def run_folder(folder: str | Path, entry: Entry, seed: int) -> Path:
     return Path(folder) / f"{entry.name}-{seed}"
 
 
+def keep_cost(entry: Entry, seed: int, preset: Preset, folder: str | Path, device: str) -> None:
+    """Measures what a trained network costs, when nobody has yet. Apart from the training, as others may run then.
+
+    Args: as ``run_network``.
+    """
+    path = run_folder(folder, entry, seed) / "cost.json"
+    if path.exists():
+        return
+    cost = measure_cost(entry.config(preset.width), preset.preprocessing.window_size, device, preset.timed_slices)
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(asdict(cost), indent=1) + "\n", encoding="utf-8")
+
+
 def kept_results(folder: str | Path, entries: Sequence[Entry], seeds: int) -> list[NetworkResult]:
     """The results that are in the folder of all networks, for seeds below ``seeds``."""
     places = [run_folder(folder, entry, seed) for entry in entries for seed in range(seeds)]
@@ -132,7 +145,8 @@ def kept_results(folder: str | Path, entries: Sequence[Entry], seeds: int) -> li
 def load_result(folder: str | Path) -> NetworkResult:
     """What ``run_network`` kept."""
     fields = json.loads((Path(folder) / "result.json").read_text(encoding="utf-8"))
-    fields["cost"] = Cost(**fields["cost"])
+    cost = Path(folder) / "cost.json"
+    fields["cost"] = Cost(**json.loads(cost.read_text(encoding="utf-8"))) if cost.exists() else None
     fields["counts"] = tuple(SliceCounts(**counts) for counts in fields["counts"])
     return NetworkResult(**fields)
 

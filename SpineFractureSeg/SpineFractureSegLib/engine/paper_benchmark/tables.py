@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from SpineFractureSegLib.engine.paper_benchmark.cost import Cost
 from SpineFractureSegLib.engine.paper_benchmark.entries import ABLATION, COMPARISON, OURS, Entry
 from SpineFractureSegLib.engine.paper_benchmark.run import NetworkResult
 from SpineFractureSegLib.engine.paper_benchmark.slice_scores import summarize
@@ -46,7 +47,7 @@ class Row:
 
     def cells(self) -> list[str]:
         """Texts under ``HEADER``."""
-        scores, cost = self.all_planes, self.results[0].cost
+        scores = self.all_planes
         low, high = scores["dice_interval"]
         return [
             self.entry.title,
@@ -54,10 +55,7 @@ class Row:
             *(_percent(self.planes[plane]["dice"]) if plane in self.planes else "-" for plane in ("axial", "sagittal")),
             *(_percent(scores[name]) for name in ("iou", "dice_pooled", "iou_pooled", "iou_two_class")),
             *("-" if value is None else f"{value:.2f}" for value in (self.entry.paper_dice, self.entry.paper_iou)),
-            f"{cost.parameters / 1e6:.2f}",
-            f"{cost.gflops:.2f}",
-            f"{cost.ms_cpu:.0f}",
-            "-" if cost.ms_gpu is None else f"{cost.ms_gpu:.1f}",
+            *_cost_cells(self.results[0].cost),
             ", ".join(str(result.epochs) for result in self.results),
             ", ".join(dict.fromkeys(result.ended_by for result in self.results)),
             str(len(self.results)),
@@ -110,6 +108,13 @@ def csv_text(rows: Sequence[Row]) -> str:
     writer.writerow(["table", *HEADER])
     writer.writerows([row.entry.table, *row.cells()] for row in rows)
     return file.getvalue()
+
+
+def _cost_cells(cost: Cost | None) -> list[str]:
+    if cost is None:
+        return ["-"] * 4
+    ms_gpu = "-" if cost.ms_gpu is None else f"{cost.ms_gpu:.1f}"
+    return [f"{cost.parameters / 1e6:.2f}", f"{cost.gflops:.2f}", f"{cost.ms_cpu:.0f}", ms_gpu]
 
 
 def _overlap(one: Row, other: Row) -> bool:
