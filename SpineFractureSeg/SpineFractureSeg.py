@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import slicer
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTableNode
+from slicer import vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTableNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -284,6 +284,21 @@ class SpineFractureSegLogic(ScriptedLoadableModuleLogic):
         from SpineFractureSegLib.scene.spine_table import nameVertebra
 
         nameVertebra(segmentationNode, number, level)
+
+    def nameVertebraeFrom(
+        self,
+        segmentationNode: vtkMRMLSegmentationNode,
+        levelsNode: vtkMRMLSegmentationNode | vtkMRMLLabelMapVolumeNode,
+    ) -> None:
+        """Gives each vertebra the level of what lies in its middle.
+
+        :param levelsNode: vertebrae of TotalSegmentator or SPINEPS: a segmentation with segments named after them
+            ("L1", "vertebrae_L1") or numbered ("Segment_20"), or a label map; on any grid.
+        :raises UserError: when names and numbers tell nothing, or the two do not overlap.
+        """
+        from SpineFractureSegLib.scene.level_map import nameVertebraeFrom
+
+        nameVertebraeFrom(segmentationNode, levelsNode)
 
     def saveSpineTable(self, segmentationNode: vtkMRMLSegmentationNode, path: str | Path) -> None:
         """Writes one row per vertebra as CSV.

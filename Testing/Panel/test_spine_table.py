@@ -203,6 +203,80 @@ class SpineInPanelTest(PanelTestCase):
         self.choose("(numbered)")
         self.assertEqual(self.firstCells(), ["2", "finding 2", "1", "3"])
 
+    def levelsOf(self, names, shift=(0.0, 0.0, 0.0)):
+        """A segmentation of the bodies, by the names of its segments, on a finer grid that covers the first ones."""
+        fine = np.repeat(np.repeat(np.repeat(np.zeros(SHAPE, np.uint8), 2, 0), 2, 1), 2, 2)
+        masks = {}
+        for name, body in zip(names, BODIES, strict=False):
+            mask = fine.copy()
+            mask[tuple(slice(2 * axis.start, 2 * axis.stop) for axis in body)] = 1
+            masks[name] = mask
+        place = GEOMETRY @ np.diag([0.5, 0.5, 0.5, 1.0])
+        place[:3, 3] = (GEOMETRY @ (-0.25, -0.25, -0.25, 1.0))[:3] + shift
+        return self.makeSegmentation(masks, self.makeVolume(fine.astype(np.int16), place, "fine"), "levels")
+
+    def chooseLevels(self, node):
+        self.ui.levelsSelector.setCurrentNode(node)
+        self.ui.levelsSelector.nodeActivated.emit(node)
+        self.processEvents()
+
+    def test_names_of_segments_name_the_vertebrae(self):
+        self.chooseLevels(self.levelsOf(("L1 vertebra", "vertebrae_L2", "spleen")))
+        self.assertEqual(self.firstCells(), ["L2", "finding 2", "L1", "3"])  # the third is nobody's
+        self.assertEqual(self.ui.messageLabel.text, "")
+        self.run_(runResult())  # later runs, too
+        self.assertEqual(self.firstCells(), ["L2", "finding 2", "L1", "3"])
+
+    def test_numbers_of_segments_name_the_vertebrae_whoever_counted(self):
+        for numbers, levels in (((31, 30, 29), ["L2", "L1", "L3"]), ((18, 19, 20), ["T12", "T11", "L1"])):
+            node = self.levelsOf([f"Segment_{number}" for number in numbers])
+            self.logic.nameVertebraeFrom(self.segmentation, node)
+            self.widget.panel._findings.show(self.segmentation)
+            self.assertEqual([name for name in self.firstCells() if name[0] in "LT"], levels)
+
+    def test_a_label_map_under_a_transform_names_the_vertebrae(self):
+        values = np.zeros(SHAPE, np.int16)
+        for label, body in zip((20, 21, 22), BODIES, strict=True):
+            values[body] = label
+        place = GEOMETRY.copy()
+        place[:3, 3] += (0.0, 100.0, 0.0)
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+        slicer.util.updateVolumeFromArray(node, values)
+        node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(place))
+        with self.assertRaisesRegex(UserError, "made from this CT"):
+            self.logic.nameVertebraeFrom(self.segmentation, node)
+        back = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        matrix = np.eye(4)
+        matrix[1, 3] = -100.0
+        back.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+        node.SetAndObserveTransformNodeID(back.GetID())
+        self.chooseLevels(node)
+        self.assertEqual(self.firstCells(), ["L2", "finding 2", "L1", "L3"])
+
+    def test_levels_are_kept_with_the_scene_and_read_after_it_was_loaded(self):
+        node = self.levelsOf(("T12", "L1", "L2"))
+        self.chooseLevels(node)
+        self.table.selectRow(0)
+        self.choose("L4")  # the user knows better
+        self.reloadScene()
+        self.processEvents()
+        self.assertEqual(self.firstCells(), ["L4", "finding 2", "L3", "L5"])
+        self.assertEqual(self.ui.levelsSelector.currentNode().GetName(), "levels")
+        self.chooseLevels(self.ui.levelsSelector.currentNode())
+        self.assertEqual(self.firstCells(), ["L1", "finding 2", "T12", "L2"])
+
+    def test_a_segmentation_that_names_nothing_is_refused_and_the_names_stay(self):
+        self.table.selectRow(0)
+        self.choose("L1")
+        for node, said in (
+            (self.segmentation, "called after a vertebra"),
+            (self.levelsOf(("L1", "L2"), shift=(0.0, 500.0, 0.0)), "made from this CT"),
+            (self.levelsOf(("Segment_7", "Segment_30", "Segment_2")), "from the top down"),
+        ):
+            self.chooseLevels(node)
+            self.assertIn(said, self.ui.messageLabel.text)
+            self.assertEqual(self.firstCells(), ["L1", "finding 2", "T12", "L2"])
+
     def choose(self, text):
         index = self.ui.levelComboBox.findText(text)
         self.ui.levelComboBox.setCurrentIndex(index)

@@ -20,7 +20,7 @@ from SpineFractureSegLib.scene.spine_table import readOutside, readSpine
 from SpineFractureSegLib.scene.spine_table_picture import SpinePictureView
 
 if TYPE_CHECKING:
-    from slicer import vtkMRMLSegmentationNode
+    from slicer import vtkMRMLNode, vtkMRMLSegmentationNode
 
     from SpineFractureSegLib.engine.vertebrae.vertebra import Vertebra
 
@@ -57,6 +57,7 @@ class FindingsView:
         for level in _LEVELS:
             ui.levelComboBox.addItem(level, level)
         ui.levelComboBox.connect("activated(int)", self._onLevelChosen)
+        ui.levelsSelector.connect("nodeActivated(vtkMRMLNode*)", self._onLevelsNodeChosen)
         ui.saveSpineTableButton.connect("clicked(bool)", self._onSaveTable)
         ui.saveSpineReportButton.connect("clicked(bool)", self._onSaveReport)
         self.show(None)
@@ -116,6 +117,22 @@ class FindingsView:
         self._try(lambda: self._logic.nameVertebra(self._node, number, self._ui.levelComboBox.itemData(index)))
         self.show(self._node)
         self._table.selectRow(next(index for index, row in enumerate(self._rows) if row.number == number))
+
+    def _onLevelsNodeChosen(self, _levelsNode: vtkMRMLNode | None) -> None:
+        self._say("")
+        self.nameFromChosenNode()
+
+    def nameFromChosenNode(self) -> None:
+        """Names the vertebrae after the chosen segmentation or label map, where there are both."""
+        levelsNode = self._ui.levelsSelector.currentNode()
+        if levelsNode is None or self._node is None or not self._logic.vertebrae(self._node):
+            return
+        with slicer.util.tryWithErrorDisplay(_("The vertebrae could not be named."), waitCursor=True):
+            try:
+                self._logic.nameVertebraeFrom(self._node, levelsNode)
+            except UserError as error:
+                self._say(str(error), isError=True)
+        self.show(self._node)
 
     def _onSaveTable(self, *_args) -> None:
         self._save(_("Save the table of vertebrae"), "spine.csv", _("CSV files (*.csv)"), self._logic.saveSpineTable)

@@ -241,6 +241,7 @@ class Panel(VTKObservationMixin):
         parameters.evaluatedSegmentation = segmentationNode
         parameters.evaluatedSegmentID = "Fracture"
         self._showOutput()
+        self._findings.nameFromChosenNode()
 
     def _showOutput(self) -> None:
         """Findings and 3D button of the chosen segmentation; scores of an earlier outline go."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Choice, Minimum, WithinRange, parameterNodeWrapper
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:1", "cuda:2", "cuda:3", "mps")
@@ -17,6 +17,8 @@ class SpineFractureSegParameterNode:
     outputSegmentation: vtkMRMLSegmentationNode  # none: a new one
     probabilityVolume: vtkMRMLScalarVolumeNode  # none: no volume is written
     vertebrae: bool = False  # outline the vertebral bodies as well
+
+    levels: vtkMRMLNode  # segmentation or label map that says which vertebra is which; none: they are numbered
 
     device: Annotated[str, Choice(list(DEVICES))] = "auto"
     sagittal: bool = True

@@ -126,7 +126,12 @@ def nameVertebra(segmentationNode: vtkMRMLSegmentationNode, number: int, level: 
         spine = levels_from_point(spine, nowhere, level, center)
     else:
         spine = [replace(vertebra, level=None) for vertebra in spine]
-    _writeRows(tableNode, spine)
+    writeLevels(segmentationNode, spine)
+
+
+def writeLevels(segmentationNode: vtkMRMLSegmentationNode, spine: Sequence[Vertebra]) -> None:
+    """Writes the same vertebrae again, with other levels."""
+    _writeRows(segmentationNode.GetNodeReference(SPINE_ROLE), spine)
 
 
 def _writeRows(tableNode: vtkMRMLTableNode, spine: Sequence[Vertebra]) -> None:

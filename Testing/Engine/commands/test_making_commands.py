@@ -120,11 +120,11 @@ def test_train_makes_a_model_that_benchmark_and_segment_use(library, spine_files
     run = tmp_path / "run"
     words = ["train", "--output", str(run), "--library", str(library), "--cases", "2", "--validation-cases", "1"]
     words += ["--config", str(tiny), "--progress", "none"]
-    assert main([*words, "--name", "tiny"]) == 0
+    assert main([*words, "--name", "tiny", "--model-version", "7"]) == 0
     assert load_model(run / "model.safetensors").network_config.width == 4
     assert "Training of tiny" in (run / "report.html").read_text(encoding="utf-8")
     card = load_model(run / "model.safetensors").card
-    assert card.name == "tiny"
+    assert (card.name, card.version) == ("tiny", "7")
     assert card.training_data == ("made (train), none", "made (validation), none")
     assert "validation" in card.scores
 

@@ -68,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--label-meaning", help="what a fracture voxel is; default: as the simulator and the data say")
     parser.add_argument("--name", help="of the model (default: the folder's name)")
+    parser.add_argument("--model-version", default="1", help="of the model, in its card (default: 1)")
     parser.add_argument("--seed", type=int, help="of the simulated cases, the first weights and the samples")
     parser.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard, in the run's folder")
     parser.add_argument("--processes", type=int, default=1, help="processes that simulate")
@@ -251,6 +252,7 @@ def _card(arguments: argparse.Namespace, settings, data: _Data, parent):
     settings_name = Path(arguments.config).stem if arguments.config else arguments.preset or PRESETS[0]
     return ModelCard(
         name=arguments.name or Path(arguments.output).resolve().name,
+        version=arguments.model_version,
         description=(
             f"Multi-scale feature fusion network ({settings_name} settings) trained {simulated}. "
             "Research use only, not a medical device."

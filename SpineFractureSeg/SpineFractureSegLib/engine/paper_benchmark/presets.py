@@ -43,9 +43,9 @@ def preset(name: str) -> Preset:
     if name == "cpu":
         training = replace(
             settings.training,
-            max_epochs=16,
-            slices_per_epoch=640,
-            max_minutes=13.5,
+            max_epochs=8,
+            slices_per_epoch=1600,
+            max_minutes=25.0,
             validation_slice_step=6,
             validation_negative_slice_step=16,
             workers=0,

@@ -70,17 +70,36 @@ def levels_from_map(
     """
     if not spine:
         return []
-    counts = _overlaps(labels, level_map, len(spine))
-    table = table or _table_of(counts)
-    levels: dict[str, tuple[int, int]] = {}  # level: (voxels, number of the body that it covers best)
-    for number, (size, overlap) in enumerate(_sized(labels, counts), start=1):
+    size = np.bincount(sitk.GetArrayViewFromImage(labels).ravel(), minlength=len(spine) + 1)
+    return levels_from_overlaps(spine, size[1:].tolist(), _overlaps(labels, level_map, len(spine)), table)
+
+
+def levels_from_overlaps(
+    spine: Sequence[Vertebra],
+    sizes: Sequence[int],
+    overlaps: Sequence[Mapping[int, int]],
+    table: Mapping[int, int] | None = None,
+) -> list[Vertebra]:
+    """``levels_from_map``, when what the labels share with each body is known.
+
+    Args:
+        spine: from the top down.
+        sizes: voxels, or points, of each body.
+        overlaps: of each body: label value to how many of them have it.
+        table: as there.
+
+    Raises: as there.
+    """
+    table = table or _table_of(overlaps)
+    levels: dict[str, tuple[int, int]] = {}  # level: (voxels, index of the body that it covers best)
+    for index, (size, overlap) in enumerate(zip(sizes, overlaps, strict=True)):
         known = {value: voxels for value, voxels in overlap.items() if value in table}
         best = max(known, key=known.get, default=None)
         if best is not None and known[best] >= _COVERED_FROM * size:
             level = _level_name(table[best])
-            levels[level] = max(levels.get(level, (0, 0)), (known[best], number))
-    named = {number: level for level, (_, number) in levels.items()}
-    return [replace(vertebra, level=named.get(vertebra.number)) for vertebra in spine]
+            levels[level] = max(levels.get(level, (0, 0)), (known[best], index))
+    named = {index: level for level, (_, index) in levels.items()}
+    return [replace(vertebra, level=named.get(index)) for index, vertebra in enumerate(spine)]
 
 
 def table_of(labels: sitk.Image, level_map: sitk.Image, count: int) -> Mapping[int, int]:
@@ -162,12 +181,7 @@ def _overlaps(labels: sitk.Image, level_map: sitk.Image, count: int) -> list[dic
     return counts
 
 
-def _sized(labels: sitk.Image, counts: list[dict[int, int]]) -> list[tuple[int, dict[int, int]]]:
-    size = np.bincount(sitk.GetArrayViewFromImage(labels).ravel(), minlength=len(counts) + 1)
-    return [(int(voxels), overlap) for voxels, overlap in zip(size[1:], counts, strict=False)]
-
-
-def _table_of(counts: list[dict[int, int]]) -> Mapping[int, int]:
+def _table_of(counts: Sequence[Mapping[int, int]]) -> Mapping[int, int]:
     """The table under which the labels of the bodies, from the top down, are vertebrae in their order."""
     values = [max(overlap, key=overlap.get) for overlap in counts if overlap]
     if not values:
