@@ -17,6 +17,8 @@ _TRIM = 2.0  # percent at both ends of an extent: spurs and the roots of the ped
 _LEAST_MM = 5.0  # of a body along each axis of the CT
 _ARCH_SHARE = 0.4  # of the usual bone at a depth; the roots of the arch are lower than the body
 _TAPERED = 0.72  # depth of the lowest over that of the highest quarter
+_SPUR_SHARE = 0.45  # the same in front; the front wall of the severest wedge is higher
+_SPURS_FROM = 0.6  # of the depth
 _LEAST_ALONG = 0.7  # cosine of the angle between a body's axis and the spine
 _ROUNDS = 3  # axes and endplates are found in turns
 _MOST_TURN_DEG = 35.0  # about the body's axis
@@ -139,19 +141,25 @@ def _with_extent(frame: BodyFrame, points_mm: np.ndarray) -> BodyFrame:
     """Depth along the body's middle and width at half its depth: the roots of the pedicles reach beyond both."""
     depth, width = ((points_mm - frame.centre_mm) @ axis for axis in (frame.front, frame.left))
     middle = depth[np.abs(width - np.median(width)) < _MIDDLE_MM]
-    depth_range = _trimmed(middle[middle > _back_wall(middle)])
+    back, front = _walls(middle)
+    within = middle[(middle > back) & (middle < front)]
+    depth_range = _trimmed(within if within.size else middle)
     beside = width[np.abs(depth - np.mean(depth_range)) < _MIDDLE_MM]
     width_range = _trimmed(beside if beside.size else width)
     return BodyFrame(frame.centre_mm, frame.up, frame.front, frame.left, depth_range, width_range)
 
 
-def _back_wall(depth: np.ndarray) -> float:
-    """Depth behind which there is too little bone for a body: where a label map's body runs on into the arch."""
+def _walls(depth: np.ndarray) -> tuple[float, float]:
+    """Depths beyond which there is too little bone for a body: it runs on into the arch, or into a spur in front."""
     edges = np.arange(depth.min(), depth.max() + _GRID_MM, _GRID_MM)
     bone = np.histogram(depth, edges)[0]
-    thin = bone < _ARCH_SHARE * np.median(bone)
-    behind = np.flatnonzero(thin[: len(thin) // 2])
-    return float(edges[behind[-1] + 1]) if behind.size else -np.inf
+    middle, anterior, usual = len(bone) // 2, round(_SPURS_FROM * len(bone)), np.median(bone)
+    behind = np.flatnonzero(bone[:middle] < _ARCH_SHARE * usual)
+    before = anterior + np.flatnonzero(bone[anterior:] < _SPUR_SHARE * usual)
+    return (
+        float(edges[behind[-1] + 1]) if behind.size else -np.inf,
+        float(edges[before[0]]) if before.size else np.inf,
+    )
 
 
 def _trimmed(values: np.ndarray) -> tuple[float, float]:

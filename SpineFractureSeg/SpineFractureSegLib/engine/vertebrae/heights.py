@@ -13,6 +13,7 @@ GENANT_FROM = (0.2, 0.25, 0.4)  # height loss from which the grade is 1, 2, 3
 _POSTERIOR_ALONE = 0.05  # by which the posterior loss may exceed the others in grading
 _DEPTH_OFFSETS_MM = (-2.0, 0.0, 2.0)  # lines beside the place itself
 _WIDTH_SHARES = (-0.6, -0.3, 0.0, 0.3, 0.6)  # of half the width
+_ROUND_FRONT = 0.5  # of these shares in front, where the cross-section is round
 _FEWEST_LINES = 5  # of the 15 at a place that must meet the body
 
 
@@ -58,9 +59,10 @@ def body_heights_mm(volume: BodyVolume, frame: BodyFrame) -> dict[str, float] | 
     middle, half = np.mean(frame.width_range), frame.width_mm / 2
     heights = {}
     for name, share in DEPTH_SHARES.items():
+        spread = _ROUND_FRONT if name == "anterior" else 1.0
         depth, width = np.meshgrid(
             frame.depth_range[0] + share * frame.depth_mm + np.array(_DEPTH_OFFSETS_MM),
-            middle + half * np.array(_WIDTH_SHARES),
+            middle + spread * half * np.array(_WIDTH_SHARES),
         )
         reach_mm = 1.2 * max(frame.depth_mm, frame.width_mm)
         ends = volume.extent_along(frame, depth.ravel(), width.ravel(), reach_mm)
