@@ -159,7 +159,7 @@ def test_every_preset_builds_every_network_and_keeps_the_papers_protocol(name):
     assert (training.early_stopping_epochs, training.schedule) == (5, "plateau")
     assert set(size.preprocessing.planes) == {"axial", "sagittal"}
     assert np.array(size.cases) / sum(size.cases) == pytest.approx([0.7, 0.1, 0.2], abs=0.005)
-    limit = {"full": math.inf, "gpu": 25 / 13, "cpu": 180 / 13}[name]
+    limit = {"full": math.inf, "gpu": 25 / 13, "cpu": 2 * 180 / 13}[name]  # on two cores two at a time
     assert (training.max_minutes or math.inf) <= limit
 
 
