@@ -43,6 +43,16 @@ def test_heights_are_those_of_the_shape(make_column, changed, error_mm, spacing_
         assert (vertebra.width_mm, vertebra.depth_mm) == pytest.approx((body.width_mm, body.depth_mm), abs=2.0)
 
 
+def test_a_spur_in_front_is_no_part_of_the_body(make_column):
+    bodies, probability = make_column(body_3=WEDGE)
+    z, y, x = (round(center) for center in bodies[2].centre_mm)
+    front = y - round(bodies[2].depth_mm / 2)
+    probability[z - 11 : z - 5, front - 9 : front + 3, x - 8 : x + 9] = 0.95
+    third = measured(probability)[2]
+    assert [third.anterior_mm, third.middle_mm, third.posterior_mm] == pytest.approx(true_heights(bodies[2]), abs=1.6)
+    assert third.depth_mm == pytest.approx(bodies[2].depth_mm, abs=2.5)
+
+
 def test_heights_survive_slices_of_3_mm(make_column):
     bodies, probability = make_column(body_3=WEDGE)
     kept = np.arange(1, probability.shape[0], 3)
