@@ -26,8 +26,8 @@ from SpineFractureSegLib.engine.progress import ProgressCallback, no_progress
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
 
 _SIMULATED_LABEL = (
-    "The whole body of a vertebra with a compression fracture of about 20 % height loss or more; arch and "
-    "processes are not part of it."
+    "The whole body of a vertebra with a compression, burst, split or distraction fracture, of about 20 % height "
+    "loss or more where it is one of compression; arch and processes are not part of it."
 )
 _SIMULATED_PARTS = "Of a fractured arch, process, dens or sacrum, the fractured part."
 
