@@ -116,7 +116,7 @@ class ChoicesTest(PanelTestCase):
         slicer.mrmlScene.Clear(0)
         self.processEvents()
         self.assertIsNone(self.parameters.inputVolume)
-        self.assertAlmostEqual(self.ui.thresholdSlider.value, 0.35)
+        self.assertAlmostEqual(self.ui.thresholdSlider.value, self.widget.panel._models.card.threshold)
         self.assertEqual(self.ui.findingsTableWidget.rowCount, 0)
         self.assertFalse(self.ui.applyButton.enabled)
         self.addCt()
@@ -370,8 +370,8 @@ class ThresholdTest(PanelTestCase):
         self.ui.thresholdSlider.value = 0.3
         self.waitUntil(lambda: self.voxels(node) > block().sum(), 10)
         self.ui.modelValuesButton.click()
-        self.assertAlmostEqual(self.ui.thresholdSlider.value, 0.35)
-        self.assertAlmostEqual(self.ui.minVolumeSpinBox.value, 100)
+        self.assertAlmostEqual(self.ui.thresholdSlider.value, self.widget.panel._models.card.threshold)
+        self.assertAlmostEqual(self.ui.minVolumeSpinBox.value, self.widget.panel._models.card.min_volume_mm3)
         self.waitUntil(lambda: self.voxels(node) == 0, 10)
 
     def test_choosing_another_segmentation_changes_none_of_them(self):
