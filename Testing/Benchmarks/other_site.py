@@ -123,7 +123,7 @@ def site_cases(split: str, count: int, seed: int, folder: Path, processes: int, 
             images = scanned_at_site(load_case(path), seed + number, habit)
             for image, target in zip(images, (ct, mask), strict=True):
                 sitk.WriteImage(image, str(target))
-        if not (sitk.GetArrayViewFromImage(sitk.ReadImage(str(mask))) == FRACTURE).any():
+        if not (sitk.GetArrayFromImage(sitk.ReadImage(str(mask))) == FRACTURE).any():
             continue
         drawn = FractureMask(mask, values=(FRACTURE,), unknown=(UNKNOWN,))
         cases.append(TuningCase(Scan(patient=name, name=name, image=ct, fracture=drawn)))
