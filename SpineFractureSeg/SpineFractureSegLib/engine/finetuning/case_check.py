@@ -75,7 +75,8 @@ def _found(case: TuningCase) -> str:
 
 def _refuse_elsewhere(ct: sitk.Image, mask: sitk.Image, drawn_ml: float) -> None:
     """Raises: UserError, when much of the mask lies outside of the CT or in air."""
-    on_ct = sitk.GetArrayViewFromImage(sitk.Resample(mask, ct, sitk.Transform(), sitk.sitkNearestNeighbor)) > 0
+    resampled = sitk.Resample(mask, ct, sitk.Transform(), sitk.sitkNearestNeighbor)
+    on_ct = sitk.GetArrayViewFromImage(resampled) > 0
     inside_ml = np.count_nonzero(on_ct) * voxel_volume_mm3(ct) / 1000
     if inside_ml < _INSIDE_SHARE * drawn_ml:
         raise UserError(
