@@ -143,7 +143,7 @@ def _with_extent(frame: BodyFrame, points_mm: np.ndarray) -> BodyFrame:
     middle = depth[np.abs(width - np.median(width)) < _MIDDLE_MM]
     back, front = _walls(middle)
     within = middle[(middle > back) & (middle < front)]
-    depth_range = _trimmed(within if within.size else middle)
+    depth_range = _trimmed(within if within.size and np.ptp(within) >= _LEAST_MM else middle)
     beside = width[np.abs(depth - np.mean(depth_range)) < _MIDDLE_MM]
     width_range = _trimmed(beside if beside.size else width)
     return BodyFrame(frame.centre_mm, frame.up, frame.front, frame.left, depth_range, width_range)
