@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
 
 from SpineFractureSegLib.engine.case import MAP_UNKNOWN, Case, save_case
 from SpineFractureSegLib.engine.data.scan import FractureMask, Scan
@@ -85,6 +86,19 @@ def test_what_nobody_judged_counts_nowhere(site, tmp_path, monkeypatch):
     case = TuningCase(Scan("p", "c", site / "p3_ct.nii.gz", fracture=mask))
     result = compare(0, 0, [case], [], tmp_path, "cpu", no_progress, never_stop)
     assert result.after == Agreement(1.0, 1.0, 0)
+
+
+def test_a_part_that_unknown_voxels_cut_into_slivers_is_one_finding(site, tmp_path, monkeypatch):
+    drawn = sitk.ReadImage(str(site / "p3_fracture.nii.gz"))
+    fracture = sitk.GetArrayFromImage(drawn) > 0
+    # what was found reaches one voxel beyond what is unknown around the fracture; elsewhere is a second part
+    unknown = ndimage.binary_dilation(fracture, iterations=2)
+    found = ndimage.binary_dilation(unknown)
+    found[1, 1, 1] = True
+    sitk.WriteImage(of_array(np.where(fracture, 1, np.where(unknown, 2, 0)), drawn), str(tmp_path / "mask.nrrd"))
+    monkeypatch.setattr(comparison, "segment_ct", Answer(of_array(found, drawn)))
+    case = TuningCase(Scan("p", "c", site / "p3_ct.nii.gz", fracture=FractureMask(tmp_path / "mask.nrrd", (1,), (2,))))
+    assert compare(0, 0, [case], [], tmp_path, "cpu", no_progress, never_stop).after.false_findings == 1
 
 
 def of_array(array, like):

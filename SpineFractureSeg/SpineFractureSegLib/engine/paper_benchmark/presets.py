@@ -44,9 +44,9 @@ def preset(name: str) -> Preset:
     if name == "cpu":
         training = replace(
             settings.training,
-            max_epochs=10,
+            max_epochs=8,
             slices_per_epoch=4000,
-            max_minutes=27.0,
+            max_minutes=36.0,
             validation_slice_step=6,
             validation_negative_slice_step=16,
             workers=0,
