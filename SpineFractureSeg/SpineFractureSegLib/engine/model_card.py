@@ -40,6 +40,7 @@ class ModelCard:
     threshold: float = 0.5  # probability from which a voxel is fracture
     min_volume_mm3: float = 0.0  # smaller connected components are dropped
     by_body: bool = False  # a fracture is a whole body: its probability is averaged over it
+    body_gate: float = 0.0  # otherwise: over the bodies whose mean is lower; at most the threshold, so they are intact
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -47,8 +48,15 @@ class ModelCard:
         datetime.date.fromisoformat(self.created)
         if not 0.0 < self.threshold < 1.0:
             raise ValueError(f"threshold must lie between 0 and 1, not {self.threshold}")
+        if not 0.0 <= self.body_gate <= self.threshold:
+            raise ValueError(f"body_gate must lie between 0 and the threshold, {self.threshold}, not {self.body_gate}")
         if not 0.0 <= self.min_volume_mm3 < math.inf:
             raise ValueError(f"min_volume_mm3 must be 0 or more, not {self.min_volume_mm3}")
+
+    @property
+    def averaged_below(self) -> float:
+        """The mean probability below which a body gets that mean everywhere; infinity: every body does."""
+        return math.inf if self.by_body else self.body_gate
 
 
 def read_card(path: str | Path) -> ModelCard:

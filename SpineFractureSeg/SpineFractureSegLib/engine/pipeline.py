@@ -162,9 +162,9 @@ def predict_region(
     if probabilities and vertebra is not None:
         raise_if_stopped(should_stop)
         bodies = find_bodies(probabilities["vertebra"], preprocessing.spacing_mm)
-        if model.card.by_body:
+        if below := model.card.averaged_below:
             probabilities["fracture"] = fracture_by_body(
-                probabilities["fracture"], probabilities["vertebra"], bodies, preprocessing.spacing_mm
+                probabilities["fracture"], probabilities["vertebra"], bodies, preprocessing.spacing_mm, below
             )
     warnings += predictor.warnings
     if not probabilities:

@@ -274,6 +274,7 @@ def _stageText(progress: EngineProgress) -> str:
         "simulate": _("Simulating cases"),
         "train": _("Training, epoch {epoch}").format(epoch=epoch),
         "validate": _("Scoring the held-out cases"),
+        "blend": _("Choosing how much of the new weights to keep"),
         "score": _("Comparing before and after"),
         "pause": _("Paused"),
     }

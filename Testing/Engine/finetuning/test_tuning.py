@@ -10,6 +10,7 @@ import torch
 
 from SpineFractureSegLib.engine.errors import Cancelled, UserError
 from SpineFractureSegLib.engine.finetuning import FinetuneSettings, TuningCase, finetune
+from SpineFractureSegLib.engine.finetuning.blending import SHARES
 from SpineFractureSegLib.engine.model_file import load_model
 
 # the clock must not decide: with ``minutes`` None a seed gives one model
@@ -81,11 +82,20 @@ def test_the_child_is_described_without_names_of_patients_or_files(whole, parent
         assert_same_weights(result.model, parent.path)
 
 
-def test_masks_of_whole_bodies_keep_the_parents_meaning_and_way_to_decide(tune, whole, parent, folder):
+def test_masks_of_whole_bodies_keep_the_parents_meaning_and_way_to_decide(tune, whole, folder):
     shutil.copytree(folder / "whole-run", folder / "bodies-run")
     card = load_model(tune("bodies", dataclasses.replace(TINY, whole_bodies=True, name="new")).model).card
     assert (card.name, card.label_meaning, card.by_body) == ("new", "whole bodies", True)
-    assert (card.threshold, card.min_volume_mm3) == (parent.card.threshold, parent.card.min_volume_mm3)
+
+
+def test_what_was_chosen_after_training_is_in_the_card_and_in_the_result(whole):
+    result, _ = whole
+    card, blend = load_model(result.model).card, result.blend
+    reading = blend.reading
+    assert (card.threshold, card.min_volume_mm3) == (reading.threshold, reading.min_volume_mm3)
+    assert card.body_gate == reading.fusion.body_gate
+    assert card.scores["blend"] == result.to_json()["blend"] == blend.to_json()
+    assert blend.share in SHARES
 
 
 def test_the_result_says_what_came_of_the_held_out_case(whole, folder):
@@ -103,7 +113,7 @@ def test_the_result_says_what_came_of_the_held_out_case(whole, folder):
 def test_every_stage_and_every_epoch_is_told(whole):
     _, told = whole
     assert [p.stage for n, p in enumerate(told) if n == 0 or p.stage != told[n - 1].stage] == [
-        *("prepare", "train", "validate", "train", "validate", "score")
+        *("prepare", "train", "validate", "train", "validate", "blend", "score")
     ]
     epochs = [progress for progress in told if progress.dice is not None]
     assert [progress.epoch for progress in epochs] == [1, 2]

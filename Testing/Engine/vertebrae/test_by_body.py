@@ -53,6 +53,18 @@ def test_no_shell_of_a_spot_stays_around_an_intact_body(column):
     assert (result >= 0.3).sum() < 0.2 * spot.sum()
 
 
+def test_a_gate_takes_spots_out_of_intact_bodies_and_leaves_the_outline_of_fractured_ones(answer):
+    fracture, vertebra, bodies, fractured, process = answer
+    values = body_probabilities(fracture, vertebra, bodies)
+    gate = (values[1] + values[3]) / 2  # a half of the second body is fracture, a spot in the fourth
+    result = fracture_by_body(fracture, vertebra, bodies, 1.0, below=gate)
+    np.testing.assert_array_equal(result[fractured], fracture[fractured])
+    np.testing.assert_array_equal(result[process], fracture[process])
+    spot = (fracture == np.float32(0.8)) & (bodies.labels == 4)
+    assert spot.any()
+    assert result[spot] == pytest.approx(values[3], abs=1e-6)
+
+
 def test_without_bodies_nothing_changes():
     fracture = np.random.default_rng(0).random((4, 5, 6), np.float32)
     bodies = Bodies(np.zeros(fracture.shape, np.uint8), 0, None)

@@ -1,5 +1,6 @@
 """What a model says of a case, plane by plane, kept so that many ways to read it can be tried without a second run."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,12 @@ class Fusion:
 
     shares: Mapping[str, float]  # weight of each plane; they sum to 1, 0 leaves a plane out
     by_body: bool = False  # averaged over each vertebral body, as ``ModelCard.by_body``
+    body_gate: float = 0.0  # or over the bodies below this mean alone, as ``ModelCard.body_gate``
+
+    @property
+    def averaged_below(self) -> float:
+        """As ``ModelCard.averaged_below``."""
+        return math.inf if self.by_body else self.body_gate
 
 
 @dataclass(frozen=True)
@@ -47,10 +54,10 @@ class Answer:
         """The same on the working grid, each plane's logits divided by the temperature."""
         planes = ((share, self.logits[plane]) for plane, share in fusion.shares.items() if share)
         fused = sum(np.float32(s) * expit(logits.astype(np.float32) / np.float32(temperature)) for s, logits in planes)
-        if fusion.by_body and self.spine is not None:
+        if fusion.averaged_below and self.spine is not None:
             box = self.spine.box
-            vertebra = self.spine.vertebra.astype(np.float32)
-            fused[box] = fracture_by_body(fused[box], vertebra, self.spine.bodies, self.case_at_work.spacing_mm)
+            vertebra, spacing = self.spine.vertebra.astype(np.float32), self.case_at_work.spacing_mm
+            fused[box] = fracture_by_body(fused[box], vertebra, self.spine.bodies, spacing, fusion.averaged_below)
         return fused
 
 
@@ -80,7 +87,7 @@ def answers_of(
 
     Raises: Cancelled; UserError, as ``segment_array``.
     """
-    model = replace(model, card=replace(model.card, by_body=False))
+    model = replace(model, card=replace(model.card, by_body=False, body_gate=0.0))
     answers = []
     for number, path in enumerate(paths):
         on_progress(number, len(paths), stage)

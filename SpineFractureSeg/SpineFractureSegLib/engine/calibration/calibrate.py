@@ -68,7 +68,7 @@ def calibrate(
     answers = answers_of(model, paths, device, on_progress, should_stop, "cases before")
     if not any(answer.case.has_fracture for answer in answers):
         raise UserError(f"None of the {len(answers)} cases has a fracture, at least one is needed: add cases.")
-    given = _reading_of(model)
+    given = reading_of(model)
     before = measure(answers, given)
     fusion = choose_operating_point(answers, _fusions(model, given.fusion), false_positives).reading.fusion
     temperature = best_temperature(lambda tried: cross_entropy(answers, fusion, tried))
@@ -91,6 +91,12 @@ def calibrate(
     }
     calibrated = _with_reading(model, chosen.reading, record)
     return Calibration(calibrated, temperature, chosen.reading, before, after, within_limit)
+
+
+def reading_of(model: Model) -> Reading:
+    """The reading that the model's card asks for."""
+    fusion = Fusion(choose_planes(model.preprocessing, None), model.card.by_body, model.card.body_gate)
+    return Reading(fusion, model.card.threshold, model.card.min_volume_mm3)
 
 
 def measure(answers: Sequence[Answer], reading: Reading) -> dict[str, float]:
@@ -127,11 +133,6 @@ def cross_entropy(answers: Sequence[Answer], fusion: Fusion, temperature: float 
     return entropy.mean
 
 
-def _reading_of(model: Model) -> Reading:
-    fusion = Fusion(choose_planes(model.preprocessing, None), model.card.by_body)
-    return Reading(fusion, model.card.threshold, model.card.min_volume_mm3)
-
-
 def _fusions(model: Model, given: Fusion) -> list[Fusion]:
     """All that can be tried, the given one first."""
     averaged = (False, True) if "vertebra" in model.network_config.outputs else (False,)
@@ -151,6 +152,7 @@ def _with_reading(model: Model, reading: Reading, record: dict) -> Model:
         threshold=reading.threshold,
         min_volume_mm3=reading.min_volume_mm3,
         by_body=reading.fusion.by_body,
+        body_gate=reading.fusion.body_gate,
         scores={**model.card.scores, "calibration": record},
     )
     return replace(model, preprocessing=preprocessing, card=card, path=None)

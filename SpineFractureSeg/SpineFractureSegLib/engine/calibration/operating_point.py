@@ -88,11 +88,13 @@ def _dice(point: OperatingPoint) -> float:
 
 
 def operating_points(answers: Sequence[Answer], fusion: Fusion) -> Iterator[OperatingPoint]:
-    """Every threshold with every smallest lesion."""
+    """Every threshold that is not below the body gate, with every smallest lesion."""
     totals = _Totals()
     for answer in answers:
         _add(totals, answer, fusion)
     for (row, threshold), (column, smallest) in product(enumerate(THRESHOLDS), enumerate(MIN_VOLUMES_MM3)):
+        if threshold < fusion.body_gate:
+            continue
         yield OperatingPoint(
             Reading(fusion, threshold, smallest),
             float(dice_from_counts(totals.overlap[row, column], totals.predicted[row, column], totals.reference)),

@@ -16,6 +16,7 @@ from SpineFractureSegLib.engine.resources import resource_folder
 from SpineFractureSegLib.engine.simulator.generate import generate_cases
 from SpineFractureSegLib.engine.simulator.shapes import shape_library
 
+_VALIDATION_CASES = 6  # at least
 _VALIDATION_SEED = 500_000  # added to the seed, so that no case both trains and validates
 
 
@@ -24,7 +25,8 @@ class Replay:
     """Case files by what they are for."""
 
     training: tuple[Path, ...] = ()
-    validation: tuple[Path, ...] = ()
+    validation: tuple[Path, ...] = ()  # simulated
+    validation_negatives: tuple[Path, ...] = ()  # real CTs without fracture
     real_negatives: tuple[Path, ...] = ()  # of the training ones
 
 
@@ -55,7 +57,7 @@ def make_replay(
 
     Args:
         settings: mix, number of cases, seed, library.
-        held_out: number of the user's held-out cases; as many simulated ones validate beside them.
+        held_out: number of the user's held-out cases; at least as many simulated ones validate beside them.
         folder: gets ``train`` and ``validation``.
 
     Raises: UserError, when the library holds no spine to simulate on; Cancelled.
@@ -66,7 +68,7 @@ def make_replay(
     made = {}
     for split, count, seed in (
         ("train", settings.replay_cases, settings.seed),
-        ("validation", held_out, settings.seed + _VALIDATION_SEED),
+        ("validation", max(held_out, _VALIDATION_CASES), settings.seed + _VALIDATION_SEED),
     ):
         try:
             made[split] = generate_cases(
@@ -82,9 +84,10 @@ def make_replay(
             )
         except FileNotFoundError as error:
             raise UserError(f"There are no spines to simulate on ({error}): name another folder.") from error
-    training = made["train"]
+    training, validation = made["train"], made["validation"]
     return Replay(
         training=(*training.simulated, *training.real_negatives),
-        validation=tuple(made["validation"].simulated),
+        validation=tuple(validation.simulated),
+        validation_negatives=tuple(validation.real_negatives),
         real_negatives=tuple(training.real_negatives),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from SpineFractureSegLib.engine.atomic_file import check_place
 from SpineFractureSegLib.engine.errors import UserError
+from SpineFractureSegLib.engine.finetuning.blending import Blend, best_blend
 from SpineFractureSegLib.engine.finetuning.case_check import check_case
 from SpineFractureSegLib.engine.finetuning.case_list import TuningCase
 from SpineFractureSegLib.engine.finetuning.comparison import Comparison, compare
@@ -42,6 +43,7 @@ class FinetuneResult:
 
     model: Path
     comparison: Comparison
+    blend: Blend  # how much of the child was kept, and how it is read
     epochs: int
     best_epoch: int  # 1 is the first
     minutes: float  # of training, in all parts of the run
@@ -57,7 +59,8 @@ class FinetuneResult:
     def to_json(self) -> dict:
         """What ``result.json`` holds."""
         fields = {name: value for name, value in vars(self).items() if name != "comparison"}
-        return {**self.comparison.to_json(), **fields, "model": str(self.model), "warnings": list(self.warnings)}
+        fields |= {"blend": self.blend.to_json(), "model": str(self.model), "warnings": list(self.warnings)}
+        return {**self.comparison.to_json(), **fields}
 
 
 def finetune(
@@ -139,12 +142,22 @@ def _finetune(
         training_config(settings, bool(replay.real_negatives)),
         _card(cases, parent, settings.name or output.stem, settings),
         [*own["train"], *replay.training],
-        [*own["validation"], *replay.validation],
+        [*own["validation"], *replay.validation[: len(held_out)]],
         folder / "training",
         device,
         on_progress,
     ).run(control)
-    child = _decided(load_model(trained.model_path), parent)
+    child, blend = control.through_pauses(
+        lambda: best_blend(
+            parent,
+            load_model(trained.model_path),
+            own["validation"],
+            [*replay.validation, *replay.validation_negatives],
+            device,
+            counting("blend", on_progress),
+            control.interrupts_ending,
+        )
+    )
     comparison = control.through_pauses(
         lambda: compare(
             parent,
@@ -157,7 +170,7 @@ def _finetune(
             control.interrupts_ending,
         )
     )
-    result = _result(output, comparison, trained, left_out, stopped=control.is_stopped)
+    result = _result(output, comparison, blend, trained, left_out, stopped=control.is_stopped)
     save_model(output, child.network, child.network_config, child.preprocessing, _scored_card(child.card, result))
     write_json(folder / RESULT, result.to_json())
     return result
@@ -232,14 +245,6 @@ def _card(cases: Sequence[TuningCase], parent: Model, name: str, settings: Finet
     )
 
 
-def _decided(child: Model, parent: Model) -> Model:
-    """The child with its final threshold: the trainer chose one voxel by voxel, which does not suit whole bodies."""
-    if not child.card.by_body:
-        return child
-    kept = {name: getattr(parent.card, name) for name in ("threshold", "min_volume_mm3")}
-    return replace(child, card=replace(child.card, **kept))
-
-
 def _scored_card(card: ModelCard, result: FinetuneResult) -> ModelCard:
     comparison = result.comparison
     held_out = {
@@ -248,15 +253,22 @@ def _scored_card(card: ModelCard, result: FinetuneResult) -> ModelCard:
         "after": comparison.after.to_json(),
         "worse": comparison.worse,
     }
-    return replace(card, scores={**card.scores, "held_out": held_out})
+    return replace(card, scores={**card.scores, "held_out": held_out, "blend": result.blend.to_json()})
 
 
 def _result(
-    output: Path, comparison: Comparison, trained: TrainingResult, left_out: dict[str, str], *, stopped: bool
+    output: Path,
+    comparison: Comparison,
+    blend: Blend,
+    trained: TrainingResult,
+    left_out: dict[str, str],
+    *,
+    stopped: bool,
 ) -> FinetuneResult:
     return FinetuneResult(
         model=output.absolute(),
         comparison=comparison,
+        blend=blend,
         epochs=trained.epochs,
         best_epoch=trained.best_epoch + 1,
         minutes=trained.minutes,

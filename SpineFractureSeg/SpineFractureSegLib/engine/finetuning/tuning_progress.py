@@ -13,7 +13,7 @@ from SpineFractureSegLib.engine.progress import ProgressCallback
 class TuningProgress:
     """``done`` of ``total`` steps of a stage; after each validation also what came of the epoch."""
 
-    stage: str  # "prepare", "simulate", "train", "validate", "score", or "pause"
+    stage: str  # "prepare", "simulate", "train", "validate", "blend", "score", or "pause"
     done: int
     total: int
     epoch: int | None = None  # 1 is the first

@@ -4,6 +4,8 @@ The label that the bundled model learns is the whole body of the fractured verte
 are noise. Averaging them removes it: spots inside intact bodies go, holes in fractured ones are filled.
 """
 
+import math
+
 import numpy as np
 from scipy import ndimage
 
@@ -31,13 +33,19 @@ def body_probabilities(fracture: np.ndarray, vertebra: np.ndarray, bodies: Bodie
     return np.clip(gathered / np.maximum(total, 1e-9), 0.0, 1.0)
 
 
-def fracture_by_body(fracture: np.ndarray, vertebra: np.ndarray, bodies: Bodies, spacing_mm: float) -> np.ndarray:
+def fracture_by_body(
+    fracture: np.ndarray, vertebra: np.ndarray, bodies: Bodies, spacing_mm: float, below: float = math.inf
+) -> np.ndarray:
     """The fracture probability with one value inside each body; outside of bodies it stays as it is.
 
     At a body's rim the value fades into what is outside as the vertebra probability falls, so that a threshold gives
     the smooth outline of the whole body.
 
-    Args: as ``body_probabilities``; ``spacing_mm`` of the voxels.
+    Args:
+        fracture, vertebra, bodies: as ``body_probabilities``.
+        spacing_mm: of the voxels.
+        below: a body whose mean is this or more stays as it is. Where a fracture is a part of its body, this leaves
+            the outline alone and still takes the spots out of intact bodies.
 
     Returns: float32 (Z, Y, X), a new array.
     """
@@ -46,7 +54,7 @@ def fracture_by_body(fracture: np.ndarray, vertebra: np.ndarray, bodies: Bodies,
     labels = bodies.labels
     rim = int(np.ceil(_RIM_MM / spacing_mm))
     for number, box in enumerate(ndimage.find_objects(labels, max_label=bodies.count), start=1):
-        if box is None:
+        if box is None or values[number - 1] >= below:
             continue
         box = tuple(slice(max(axis.start - rim, 0), axis.stop + rim) for axis in box)
         own, value, before = labels[box] == number, np.float32(values[number - 1]), result[box]
