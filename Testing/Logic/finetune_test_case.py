@@ -3,7 +3,6 @@
 Only ``test_finetune_real_engine`` has the worker that ships.
 """
 
-import contextlib
 import json
 import os
 import sys
@@ -83,7 +82,7 @@ result = {{
     "cases": [{{"name": case["name"], "before": of(case, before), "after": of(case, after)}} for case in held],
     "simulated": {{"dice_before": 0.8, "dice_after": None}},
     "model": argument("output"), "epochs": epoch, "best_epoch": epoch, "minutes": 0.1 * epoch, "ended_by": "epochs",
-    "left_out": {{}}, "warnings": [], "arguments": sys.argv[1:],
+    "blend": {{"share": 0.5}}, "left_out": {{}}, "warnings": [], "arguments": sys.argv[1:],
 }}
 Path(argument("output")).write_text("a model")
 (run / "result.json").write_text(json.dumps(result))
@@ -134,7 +133,10 @@ class FinetuneTestCase(SceneTestCase):
         self.assertTrue(waitUntil(condition), "waited in vain")
 
 
-@contextlib.contextmanager
 def newModelIsWorse():
-    with mock.patch.dict(os.environ, {"FAKE_DICE_AFTER": "0.3"}):
-        yield
+    return newModelScores(0.3)
+
+
+def newModelScores(dice):
+    """The model before scores 0.5."""
+    return mock.patch.dict(os.environ, {"FAKE_DICE_AFTER": str(dice)})

@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import SimpleITK as sitk
 import slicer
-from finetune_test_case import FinetuneTestCase, newModelIsWorse
+from finetune_test_case import FinetuneTestCase, newModelIsWorse, newModelScores
 from scene_test_case import GEOMETRIES, SHAPE, block
 
 from SpineFractureSegLib.engine.errors import Cancelled, UserError
@@ -109,6 +109,15 @@ class FinetuneRunTest(FinetuneTestCase):
         self.assertTrue(result.worse)
         self.assertIn("worse than the one before", result.verdict)
         self.assertIn("0.500 before, 0.300 after", result.verdict)
+
+    def test_a_model_that_gained_next_to_nothing_is_not_called_better(self):
+        with newModelScores(0.51):
+            run = FinetuneRun.new(self.makeCases(), self.settings())
+            self.letEpochs(run.folder, 1, 2)
+            result = run.run()
+        self.assertFalse(result.worse)
+        self.assertIn("about as good as the one before", result.verdict)
+        self.assertEqual(result.keptShare, 0.5)
 
     # --- pause, stop, cancel, resume
 

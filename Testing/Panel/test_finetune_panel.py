@@ -205,6 +205,7 @@ class RunTest(FinetunePanelTestCase):
         self.assertEqual(rows[1][0], "CT1")
         self.assertEqual(rows[2][:2], ["Simulated cases", "0.800 → not defined"])
         self.assertIn("is better", self.ft.verdictLabel.text)
+        self.assertIn("50% of the change was kept", self.ft.verdictLabel.text)
         self.assertTrue(self.ft.keepModelButton.isHidden())
         self.ft.showComparisonButton.click()
         self.assertIsNotNone(self.node("CT1 before"))

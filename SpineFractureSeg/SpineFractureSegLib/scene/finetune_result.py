@@ -13,6 +13,8 @@ from slicer.i18n import tr as _
 if TYPE_CHECKING:
     from SpineFractureSegLib.scene.finetune_folder import FinetuneFolder
 
+_CLEAR_GAIN = 0.02  # of Dice
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -49,6 +51,7 @@ class FinetuneResult:
     minutes: float  # of training
     epochs: int
     bestEpoch: int  # the one that was kept; 1 is the first
+    keptShare: float  # of what the weights learned, from 0 to 1
     leftOut: dict[str, str]  # name of a case -> why it could not be used
     warnings: tuple[str, ...]
 
@@ -62,6 +65,11 @@ class FinetuneResult:
             return _(
                 "The new model is worse than the one before on the held-out cases ({change}). It is not used: more "
                 "or other cases, or a smaller learning rate, may help."
+            ).format(change=change)
+        if self.after.dice - self.before.dice < _CLEAR_GAIN:
+            return _(
+                "The new model is about as good as the one before on the held-out cases ({change}). It was taken into "
+                "the list of models, but the one before serves as well."
             ).format(change=change)
         return _(
             "The new model is better on the held-out cases ({change}). It was taken into the list of models."
@@ -100,6 +108,7 @@ def readResult(folder: FinetuneFolder) -> FinetuneResult:
         minutes=fields["minutes"],
         epochs=fields["epochs"],
         bestEpoch=fields["best_epoch"],
+        keptShare=fields["blend"]["share"],
         leftOut=fields["left_out"],
         warnings=tuple(fields["warnings"]),
     )

@@ -118,8 +118,11 @@ class FinetuneResultView:
 
 
 def _remarks(result: FinetuneResult) -> list[str]:
-    kept = _("Trained for {minutes:.0f} minutes, {epochs} epochs; the best was {best}.").format(
+    trained = _("Trained for {minutes:.0f} minutes, {epochs} epochs; the best was {best}.").format(
         minutes=result.minutes, epochs=result.epochs, best=result.bestEpoch
     )
+    kept = _("{share:.0%} of the change was kept: the more, the more is lost on other cases.").format(
+        share=result.keptShare
+    )
     leftOut = [_("{name} was left out: {reason}").format(name=name, reason=why) for name, why in result.leftOut.items()]
-    return [kept, *leftOut, *result.warnings]
+    return [trained, kept, *leftOut, *result.warnings]

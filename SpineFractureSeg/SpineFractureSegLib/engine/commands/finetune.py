@@ -198,6 +198,8 @@ def _summary(result: "FinetuneResult") -> list[str]:
     lines = [
         f"Trained         {result.epochs} epochs in {result.minutes:.1f} minutes, ended by {result.ended_by}; the best "
         f"was {result.best_epoch}",
+        f"Kept            {result.blend.share:.0%} of the change of the weights; threshold "
+        f"{result.blend.reading.threshold:g}, smallest finding {result.blend.reading.min_volume_mm3:g} mm3",
         f"{'Held out':<24}  {'Dice':>13}  {'IoU':>13}  false findings",
     ]
     rows = [(case.name, case.before, case.after) for case in comparison.cases]
