@@ -26,7 +26,12 @@ from SpineFractureSegLib.engine.network import ARCHITECTURES, NetworkConfig, bui
 from SpineFractureSegLib.engine.network.layers import ConcatConv
 from SpineFractureSegLib.engine.paper_benchmark import cases as cases_module
 from SpineFractureSegLib.engine.paper_benchmark import presets, run
-from SpineFractureSegLib.engine.paper_benchmark.cases import CasePaths, benchmark_cases
+from SpineFractureSegLib.engine.paper_benchmark.cases import (
+    CasePaths,
+    benchmark_cases,
+    fractured_part,
+    slices_with_fracture,
+)
 from SpineFractureSegLib.engine.paper_benchmark.cost import Cost, _lstm_flops, measure_cost
 from SpineFractureSegLib.engine.paper_benchmark.entries import ABLATION, COMPARISON, ENTRIES, OURS, chosen_entries
 from SpineFractureSegLib.engine.paper_benchmark.run import NetworkResult, run_network
@@ -87,17 +92,21 @@ def test_slices_are_counted_in_place_and_unknown_pixels_left_out():
     for plane, axis in (("axial", 0), ("sagittal", 2)):
         counts, example = score_slices(predictor, case, plane, 0.5, 3)
         taken = np.arange(1, case.hu.shape[axis], 3)
-        truth = np.take(case.fracture_mask, taken, axis)
-        known = ~np.take(case.uncertain_mask, taken, axis)
-        assert (counts.reference, counts.total) == (truth.sum(), known.sum())
-        assert counts.overlap == counts.predicted == counts.reference  # a network that sees it all
-        assert example.truth.sum() == np.moveaxis(truth, axis, 0).sum((1, 2)).max()
+        truth = np.moveaxis(np.take(case.fracture_mask, taken, axis), axis, 0)
+        known = ~np.moveaxis(np.take(case.uncertain_mask, taken, axis), axis, 0)
+        shows = truth.any((1, 2))
+        assert [one.fractured for one in counts] == [True, False]
+        assert [one.reference for one in counts] == [truth.sum(), 0]
+        assert [one.total for one in counts] == [known[shows].sum(), known[~shows].sum()]
+        for one in counts:
+            assert one.overlap == one.predicted == one.reference  # a network that sees it all
+        assert example.truth.sum() == truth.sum((1, 2)).max()
         np.testing.assert_array_equal(example.answer & example.truth, example.truth)
 
 
 def test_scores_are_means_by_case_and_sums_over_cases():
     def counts(case, plane, overlap, predicted, reference):
-        return SliceCounts(case, plane, overlap, predicted, reference, 100)
+        return SliceCounts(case, plane, True, overlap, predicted, reference, 100)
 
     first = [
         counts("a", "axial", 4, 8, 4),
@@ -121,11 +130,26 @@ def test_scores_are_means_by_case_and_sums_over_cases():
     assert summarize([first], "sagittal")["cases_with_fracture"] == 1
     low, high = scores["dice_interval"]
     assert low < scores["dice"] < high
+    # what is painted on other slices counts where all are asked for
+    others = SliceCounts("a", "axial", False, 0, 10, 0, 100)
+    assert summarize([[*first, others]])["dice"] == summarize([first])["dice"]
+    assert summarize([[*first, others]], all_slices=True)["dice"] == pytest.approx((2 * 6 / 30 + 0) / 2)
+
+
+def test_only_slices_with_enough_fracture_are_trained_on_and_scored():
+    case = made_case("a")
+    case.bodies[0, :2, :2] = 20  # 16 mm2 of the body on another slice
+    shown = {plane: np.flatnonzero(slices_with_fracture(case, plane)) for plane in ("axial", "sagittal")}
+    assert (shown["axial"].tolist(), shown["sagittal"].tolist()) == (list(range(20, 40)), list(range(6, 18)))
+    part = fractured_part(case, "sagittal")
+    np.testing.assert_array_equal(part.hu, case.hu[:, :, 6:18])
+    np.testing.assert_array_equal(part.fracture_mask, case.fracture_mask[:, :, 6:18])
+    assert fractured_part(made_case("a", fractured=False), "sagittal") is None
 
 
 def test_iou_of_one_mask_is_dice_over_two_minus_dice():
     """Which the paper's figures contradict."""
-    scores = summarize([[SliceCounts("a", "axial", 70, 90, 80, 1000)]])
+    scores = summarize([[SliceCounts("a", "axial", True, 70, 90, 80, 1000)]])
     assert scores["iou"] == pytest.approx(scores["dice"] / (2 - scores["dice"]))
     prediction, reference = np.zeros((2, 1000), bool)
     prediction[:90], reference[20:100] = True, True
@@ -202,7 +226,7 @@ def test_attention_and_recurrent_layers_are_part_of_the_arithmetic():
 
 
 def _result(name, overlap, *, seed=0):
-    counts = tuple(SliceCounts("a", plane, overlap, 50, 50, 1000) for plane in ("axial", "sagittal"))
+    counts = tuple(SliceCounts("a", plane, True, overlap, 50, 50, 1000) for plane in ("axial", "sagittal"))
     return NetworkResult(name, seed, {}, 0.5, 3, 2, 1.0, "epochs", 0.5, Cost(1_000_000, 2.0, 3.0, None), counts)
 
 
@@ -214,7 +238,7 @@ def test_a_table_says_when_the_proposed_network_is_not_the_best():
     assert comparison[1].all_planes["dice"] == pytest.approx(0.88)  # of two seeds
     assert verdict(comparison) == ("The proposed network is number 2 of 2, not the best, which is U-Net with 88.00 %.")
     assert "is the best of 2; next is without FFM with 60.00 %." in verdict(rows_of(rows, ABLATION))
-    mixed = [SliceCounts(case, "axial", overlap, 50, 50, 1000) for case, overlap in (("a", 50), ("b", 10))]
+    mixed = [SliceCounts(case, "axial", True, overlap, 50, 50, 1000) for case, overlap in (("a", 50), ("b", 10))]
     close = [dataclasses.replace(_result(name, 0), counts=tuple(mixed)) for name in ("proposed", "unet")]
     assert verdict(table_rows(ENTRIES, close)).endswith("next is U-Net with 60.00 %, within the intervals.")
     assert "another one are needed" in verdict(rows_of(rows[:1], COMPARISON))
@@ -352,7 +376,7 @@ def test_cases_are_of_the_librarys_patients_and_a_folder_is_of_one_preset(tiny, 
     assert len({seed for _, _, seed, *_ in asked}) == 3
     assert [one[3] == "pincer" for one in asked] == [False, False, True]  # held-out types in the test alone
     assert {one[4] for one in asked} == {2.0}
-    assert (len(found.train), len(found.test)) == (2, 1)
+    assert (len(found.train), len(found.test)) == (1, 1)
     with pytest.raises(UserError, match="holds cases of preset cpu"):
         benchmark_cases("library", tmp_path, dataclasses.replace(tiny, cases=(9, 9, 9)), 1, lambda *_: None)
 

@@ -4,16 +4,21 @@ Test cases have scanners, fracture types and patterns that training never draws,
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from SpineFractureSegLib.engine.atomic_file import written_whole
+from SpineFractureSegLib.engine.case import Case
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.json_fields import to_fields
 from SpineFractureSegLib.engine.paper_benchmark.presets import Preset
 from SpineFractureSegLib.engine.progress import ProgressCallback
 from SpineFractureSegLib.engine.simulator.config import HELD_OUT, SimulationConfig
 from SpineFractureSegLib.engine.simulator.generate import generate_cases
+from SpineFractureSegLib.engine.slices import AXIS_OF_PLANE, to_plane
+from SpineFractureSegLib.engine.training.dataset import FRACTURE_AREA_MM2
 
 _SEEDS = {"train": 2_000_000, "validation": 2_400_000, "test": 2_800_000}
 _CONFIGS = {"train": SimulationConfig(), "validation": SimulationConfig(), "test": HELD_OUT}
@@ -21,7 +26,7 @@ _CONFIGS = {"train": SimulationConfig(), "validation": SimulationConfig(), "test
 
 @dataclass(frozen=True)
 class CasePaths:
-    """Case files by part. Train and validation also hold the library's real CTs without fracture, test does not."""
+    """Case files by part."""
 
     train: tuple[Path, ...]
     validation: tuple[Path, ...]
@@ -51,8 +56,26 @@ def benchmark_cases(
             processes=processes,
             on_progress=on_progress,
         )
-        paths[part] = tuple(made.simulated + ([] if part == "test" else made.real_negatives))
+        paths[part] = tuple(made.simulated)
     return CasePaths(**paths)
+
+
+def slices_with_fracture(case: Case, plane: str) -> np.ndarray:
+    """bool (slices,): those of a plane that show so much fracture that they are trained on and scored."""
+    area = np.count_nonzero(to_plane(case.fracture_mask, plane), axis=(1, 2)) * case.spacing_mm**2
+    return area > FRACTURE_AREA_MM2
+
+
+def fractured_part(case: Case, plane: str) -> Case | None:
+    """The case from its first to its last slice with a fracture; None without any."""
+    found = np.flatnonzero(slices_with_fracture(case, plane))
+    if not len(found):
+        return None
+    part = [slice(None)] * 3
+    part[AXIS_OF_PLANE[plane]] = slice(int(found[0]), int(found[-1]) + 1)
+    arrays = {name: getattr(case, name) for name in ("hu", "bodies", "fracture_map")}
+    cut = {name: None if array is None else array[tuple(part)].copy() for name, array in arrays.items()}
+    return replace(case, **cut)
 
 
 def _refuse_other_preset(folder: Path, preset: Preset) -> None:

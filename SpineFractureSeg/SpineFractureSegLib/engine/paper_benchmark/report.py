@@ -24,10 +24,11 @@ from SpineFractureSegLib.engine.paper_benchmark.tables import (
 
 _MEANING = (
     "Simulated fractures on the test spines of the shape library, not the paper's patients: the two must not be "
-    "compared number by number, only the order of the networks. DSC and IoU are means over the cases with a fracture, "
-    "with the 95 % interval of cases drawn again; pooled ones count the pixels of all cases; two-class IoU is the mean "
-    "of foreground and background. The paper's IoU lies above its DSC in most rows, which no mask can have: for one "
-    "mask IoU = DSC / (2 - DSC). All networks start from random weights."
+    "compared number by number, only the order of the networks. Scores are of slices with a fracture, as the paper's "
+    "images are taken to be; the DSC of all slices, the last one, counts intact vertebrae that are painted elsewhere, "
+    "too. DSC and IoU are means over the cases, with the 95 % interval of cases drawn again; pooled ones count the "
+    "pixels of all cases; two-class IoU is the mean of foreground and background. The paper's IoU lies above its DSC "
+    "in most rows, which no mask can have: for one mask IoU = DSC / (2 - DSC). All networks start from random weights."
 )
 
 
@@ -75,12 +76,13 @@ def _protocol(preset: Preset) -> str:
     limit = "no time limit" if training.max_minutes is None else f"at most {training.max_minutes:g} minutes"
     return (
         f"All networks alike: {preset.cases[0]} training, {preset.cases[1]} validation and {preset.cases[2]} test "
-        f"cases of different patients, single {' and '.join(preprocessing.planes)} slices, windows of {rows}x{columns} "
-        f"at {preprocessing.spacing_mm:g} mm, Adam at {training.learning_rate:g}, batches of {training.batch_size}, "
-        f"up to {training.max_epochs} epochs of {training.slices_per_epoch} slices and {limit}, learning rate "
-        f"x{training.plateau_factor:g} on a plateau, end after {training.early_stopping_epochs} epochs without a "
-        f"better validation score; every {preset.test_slice_step}. slice of a test case is scored. Width "
-        f"{preset.width}, SpineGAN's half of it as published."
+        f"cases of different patients, single {' and '.join(preprocessing.planes)} slices with a fracture, windows of "
+        f"{rows}x{columns} at {preprocessing.spacing_mm:g} mm, Adam at {training.learning_rate:g}, batches of "
+        f"{training.batch_size}, up to {training.max_epochs} epochs of {training.slices_per_epoch} slices and {limit}, "
+        f"learning rate x{training.plateau_factor:g} on a plateau, end after "
+        f"{training.early_stopping_epochs} epochs without a better validation score; every "
+        f"{preset.test_slice_step}. slice of a test case is scored. Width {preset.width}, "
+        "SpineGAN's half of it as published."
     )
 
 

@@ -19,7 +19,7 @@ from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.inference import SlicePredictor
 from SpineFractureSegLib.engine.json_fields import to_fields
 from SpineFractureSegLib.engine.model_file import ModelCard, load_model
-from SpineFractureSegLib.engine.paper_benchmark.cases import CasePaths
+from SpineFractureSegLib.engine.paper_benchmark.cases import CasePaths, fractured_part
 from SpineFractureSegLib.engine.paper_benchmark.cost import Cost, measure_cost
 from SpineFractureSegLib.engine.paper_benchmark.entries import Entry
 from SpineFractureSegLib.engine.paper_benchmark.presets import Preset
@@ -92,7 +92,7 @@ def run_network(
         network,
         preset.preprocessing,
         map(load_case, cases.train),
-        map(load_case, cases.validation),
+        filter(None, (fractured_part(load_case(path), preset.preprocessing.planes[0]) for path in cases.validation)),
         folder,
         device=device,
         card=card,
@@ -188,7 +188,7 @@ def _score(
             score_slices(predictor, case, plane, trained.scores.threshold, preset.test_slice_step)
             for plane in preset.preprocessing.planes
         ]
-        counts += [one for one, _ in scored]
+        counts += [count for of_plane, _ in scored for count in of_plane]
         if shown < MOST_EXAMPLES and case.fractured and all(example.truth.any() for _, example in scored):
             examples += [example for _, example in scored]
             shown += 1

@@ -18,15 +18,17 @@ from SpineFractureSegLib.engine.array_metrics import (
 )
 from SpineFractureSegLib.engine.case import FRACTURED, UNCERTAIN, Case
 from SpineFractureSegLib.engine.inference import SlicePredictor
+from SpineFractureSegLib.engine.paper_benchmark.cases import slices_with_fracture
 from SpineFractureSegLib.engine.slices import to_plane
 
 
 @dataclass(frozen=True)
 class SliceCounts:
-    """Known pixels of a case's scored slices in one plane."""
+    """Known pixels of a case's scored slices in one plane, of those with a fracture or of the others."""
 
     case: str
     plane: str
+    fractured: bool  # whether of the slices with a fracture
     overlap: int
     predicted: int
     reference: int
@@ -45,7 +47,7 @@ class Example:
 
 def score_slices(
     predictor: SlicePredictor, case: Case, plane: str, threshold: float, step: int
-) -> tuple[SliceCounts, Example]:
+) -> tuple[list[SliceCounts], Example]:
     """Runs every n-th slice of one plane, whole slices.
 
     Args:
@@ -64,17 +66,24 @@ def score_slices(
     scored = slice(numbers.start, numbers.stop, numbers.step)
     classes = to_plane(case.classes, plane)[scored]
     truth, known = classes == FRACTURED, classes != UNCERTAIN
-    counts = SliceCounts(case.name, plane, *voxel_counts(answer & known, truth), int(known.sum()))
+    with_fracture = slices_with_fracture(case, plane)[scored]
+    counts = [
+        SliceCounts(case.name, plane, fractured, *voxel_counts((answer & known)[of], truth[of]), int(known[of].sum()))
+        for fractured, of in ((True, with_fracture), (False, ~with_fracture))
+    ]
     widest = int(truth.sum((1, 2)).argmax())
     return counts, Example(plane, stack[scored][widest], truth[widest], answer[widest])
 
 
-def summarize(runs: Sequence[Sequence[SliceCounts]], plane: str | None = None) -> dict[str, float | int | list[float]]:
+def summarize(
+    runs: Sequence[Sequence[SliceCounts]], plane: str | None = None, *, all_slices: bool = False
+) -> dict[str, float | int | list[float]]:
     """Scores of one network, trained with several seeds on the same cases.
 
     Args:
         runs: by seed, the counts of all cases.
         plane: one plane; None: all.
+        all_slices: also those without fracture.
 
     Returns:
         dice, iou: mean over the cases with a fracture (mean over the seeds first).
@@ -84,7 +93,7 @@ def summarize(runs: Sequence[Sequence[SliceCounts]], plane: str | None = None) -
             the seeds; two-class is the mean of the foreground's and the background's.
         cases, cases_with_fracture, seeds: numbers.
     """
-    by_case = [_by_case(run, plane) for run in runs]
+    by_case = [_by_case((one for one in run if one.fractured or all_slices), plane) for run in runs]
     fractured = [name for name, (_, _, reference, _) in by_case[0].items() if reference]
     dice = np.array([[dice_from_counts(*case[name][:3]) for name in fractured] for case in by_case])
     iou = np.array([[iou_from_counts(*case[name][:3]) for name in fractured] for case in by_case])

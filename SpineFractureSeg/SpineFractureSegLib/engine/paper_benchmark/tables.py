@@ -24,6 +24,7 @@ HEADER = (
     "pooled DSC %",
     "pooled IoU %",
     "two-class IoU %",
+    "DSC % of all slices",
     "paper DSC %",
     "paper IoU %",
     "M parameters",
@@ -41,8 +42,9 @@ class Row:
     """One network over its seeds. Scores are shares, the paper's are percent."""
 
     entry: Entry
-    all_planes: dict
+    all_planes: dict  # of slices with a fracture, as ``planes``
     planes: dict[str, dict]
+    all_slices: dict
     results: tuple[NetworkResult, ...]
 
     def cells(self) -> list[str]:
@@ -54,6 +56,7 @@ class Row:
             f"{_percent(scores['dice'])} ({_percent(low)} to {_percent(high)})",
             *(_percent(self.planes[plane]["dice"]) if plane in self.planes else "-" for plane in ("axial", "sagittal")),
             *(_percent(scores[name]) for name in ("iou", "dice_pooled", "iou_pooled", "iou_two_class")),
+            _percent(self.all_slices["dice"]),
             *("-" if value is None else f"{value:.2f}" for value in (self.entry.paper_dice, self.entry.paper_iou)),
             *_cost_cells(self.results[0].cost),
             ", ".join(str(result.epochs) for result in self.results),
@@ -70,7 +73,8 @@ def table_rows(entries: Sequence[Entry], results: Sequence[NetworkResult]) -> li
         if own:
             runs = [result.counts for result in own]
             planes = dict.fromkeys(count.plane for count in runs[0])
-            rows.append(Row(entry, summarize(runs), {plane: summarize(runs, plane) for plane in planes}, own))
+            by_plane = {plane: summarize(runs, plane) for plane in planes}
+            rows.append(Row(entry, summarize(runs), by_plane, summarize(runs, all_slices=True), own))
     return rows
 
 
