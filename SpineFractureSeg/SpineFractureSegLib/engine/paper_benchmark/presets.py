@@ -41,7 +41,7 @@ def preset(name: str) -> Preset:
         return Preset(name, 32, (70, 10, 20), training, settings.preprocessing, 4, 20)
     if name == "cpu":
         training = replace(
-            training, max_epochs=8, slices_per_epoch=2000, max_minutes=27.0, validation_slice_step=3, workers=0
+            training, max_epochs=8, slices_per_epoch=3000, max_minutes=27.0, validation_slice_step=3, workers=0
         )
         small = replace(settings.preprocessing, spacing_mm=2.0, window_size=(64, 64))
         return Preset(name, 16, (84, 12, 24), training, small, 3, 5)
