@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.network import FractureNetwork, NetworkConfig
 from SpineFractureSegLib.engine.training import TrainingConfig
 from SpineFractureSegLib.engine.training.dataset import Kind, Sample
-from SpineFractureSegLib.engine.training.learner import Learner
+from SpineFractureSegLib.engine.training.learner import MOST_LOST_STEPS, Learner
 from SpineFractureSegLib.engine.training.team import Team
 
 NETWORK = NetworkConfig(width=4, outputs=("fracture", "vertebra"), attention_pooling=1)
@@ -149,3 +150,37 @@ def test_what_was_learned_is_restored_with_optimizer_and_losses():
         for name in one[part]:
             assert torch.equal(one[part][name], other[part][name])
     assert torch.equal(one["loss_sums"], other["loss_sums"])
+
+
+def spoil(made, steps):
+    """Makes the gradient of these steps of the learner no number."""
+    parameter = next(made.network.parameters())
+    number = iter(range(1000))
+    parameter.register_hook(lambda gradient: gradient * float("nan") if next(number) in steps else gradient)
+
+
+def test_a_step_without_a_finite_gradient_is_left_out():
+    made = learner(dataclasses.replace(CONFIG, gradient_clip=0.0))
+    spoil(made, {1})
+    made.step(batch(0), 0, 1e-2)
+    before, average = parameters(made.network), parameters(made.average)
+    made.step(batch(1), 1, 1e-2)
+    for name in NAMES:
+        assert torch.equal(parameters(made.network)[name], before[name])
+        assert torch.equal(parameters(made.average)[name], average[name])
+    made.step(batch(2), 2, 1e-2)
+    after = parameters(made.network)
+    assert all(torch.isfinite(after[name]).all() for name in NAMES)
+    assert not torch.equal(after[NAMES[0]], before[NAMES[0]])
+    assert len(made.warnings) == 1
+    assert "left out" in made.warnings[0]
+    made.loss_sums()
+
+
+def test_gradients_that_stay_no_number_end_the_training():
+    made = learner()
+    spoil(made, set(range(1000)))
+    for number in range(MOST_LOST_STEPS):
+        made.step(batch(number), number, 1e-2)
+    with pytest.raises(UserError, match=r"gradient is no longer a number.*float32"):
+        made.step(batch(0), MOST_LOST_STEPS, 1e-2)
