@@ -57,8 +57,7 @@ def run_networks(
                 on_result()
                 on_progress(done, len(runs), "networks")
         except BaseException:
-            for run in started:
-                run.cancel()
+            # the pool then gives up what waits by itself; cancelled here, it would print a traceback
             for process in multiprocessing.active_children():
                 if process not in others:
                     process.terminate()
