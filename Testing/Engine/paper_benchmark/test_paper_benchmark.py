@@ -292,6 +292,10 @@ def test_the_command_writes_tables_and_figures_and_goes_on_after_a_stop(tiny, pa
     assert "| U-Net |" in text
     assert "83.26" in text
     assert "not the paper's patients" in text
+    told = json.loads((output / "paper.json").read_text(encoding="utf-8"))
+    assert [run["name"] for run in told] == ["proposed", "unet"]
+    assert told[1]["settings"]["network"]["architecture"] == "unet"
+    assert told[1]["scores"]["slices_with_fracture"]["cases"] == 2
     html = (output / "paper.html").read_text(encoding="utf-8")
     assert html.count("data:image/png") == 4
     costs = [json.loads((output / "runs" / f"{name}-0" / "cost.json").read_text()) for name in ("proposed", "unet")]

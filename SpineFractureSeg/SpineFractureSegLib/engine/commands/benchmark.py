@@ -19,7 +19,7 @@ vertebrae tells how well bodies are told apart, measured and graded, on --count 
 of --slices, and on real CTs with a label map (--real CT LABELS). The output folder gets vertebrae.json.
 
 paper trains the proposed network, its six ablations and the six networks of the paper's Table 2 on the same simulated
-cases and scores them. The output folder gets paper.md, paper.csv, paper.html and figures, anew after every network; the
+cases and scores them. The output folder gets paper.md, .csv, .html, .json and figures, anew after every network; the
 same command goes on where it was stopped.
 """
 

@@ -65,5 +65,5 @@ def run(arguments: argparse.Namespace) -> int:
     rows = report()
     print(markdown(rows))
     print(verdict(rows_of(rows, COMPARISON)))
-    print(f"Written     {folder / 'paper.md'}, paper.csv, paper.html and figures beside it")
+    print(f"Written     {folder / 'paper.md'}, paper.csv, .html, .json and figures beside it")
     return 0

@@ -1,6 +1,8 @@
-"""Writes what the benchmark found: Markdown, CSV, one HTML file, and the figures as PNG."""
+"""Writes what the benchmark found: Markdown, CSV, JSON, one HTML file, and the figures as PNG."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from PIL import Image
@@ -35,7 +37,7 @@ _MEANING = (
 def write_report(
     folder: str | Path, runs: str | Path, preset: Preset, entries: Sequence[Entry], results: Sequence[NetworkResult]
 ) -> list[Row]:
-    """Writes ``paper.md``, ``paper.csv``, ``paper.html`` and ``<table>_<plane>.png``, all or none.
+    """Writes ``paper.md``, ``.csv``, ``.html``, ``.json`` with the configurations, ``<table>_<plane>.png``, or none.
 
     Args:
         folder: gets the files.
@@ -65,9 +67,18 @@ def write_report(
         outputs.place(folder / "paper.md").write_text("".join(text), encoding="utf-8")
         outputs.place(folder / "paper.csv").write_text(csv_text(rows), encoding="utf-8")
         outputs.place(folder / "paper.html").write_text(html, encoding="utf-8")
+        runs_told = json.dumps([_told(row, result) for row in rows for result in row.results], indent=1)
+        outputs.place(folder / "paper.json").write_text(runs_told + "\n", encoding="utf-8")
         for (name, plane), figure in figures.items():
             figure.save(outputs.place(folder / f"{name}_{plane}.png"))
     return rows
+
+
+def _told(row: Row, result: NetworkResult) -> dict:
+    """A training's configuration and outcome, without its counts; the scores are of all seeds of the network."""
+    fields = {name: value for name, value in asdict(result).items() if name != "counts"}
+    scores = {"slices_with_fracture": row.all_planes, "all_slices": row.all_slices, **row.planes}
+    return {"title": row.entry.title, **fields, "scores": scores}
 
 
 def _protocol(preset: Preset) -> str:
