@@ -7,7 +7,7 @@ from SpineFractureSegLib.engine.training.config import Balance, TrainingConfig
 from SpineFractureSegLib.engine.training.presets import paper
 
 # as the paper's images, each of which has a mask. With slices without fracture, too, a small network first learns to
-# answer nothing at all, and is still there after 30,000 slices.
+# answer nothing at all, and is still there after 24,000 slices.
 FRACTURED_SLICES = Balance(fractured=1.0, intact=0.0, real_negative=0.0)
 
 

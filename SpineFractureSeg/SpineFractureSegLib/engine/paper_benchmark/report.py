@@ -37,7 +37,7 @@ _MEANING = (
 def write_report(
     folder: str | Path, runs: str | Path, preset: Preset, entries: Sequence[Entry], results: Sequence[NetworkResult]
 ) -> list[Row]:
-    """Writes ``paper.md``, ``.csv``, ``.html``, ``.json`` with the configurations, ``<table>_<plane>.png``, or none.
+    """Writes all or none of ``paper.md``, ``.csv``, ``.html``, ``.json`` (configurations), ``<table>_<plane>.png``.
 
     Args:
         folder: gets the files.
