@@ -24,7 +24,7 @@ from SpineFractureSegLib.engine.calibration.temperature import CrossEntropy, bes
 from SpineFractureSegLib.engine.case import Case
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.inference import choose_planes
-from SpineFractureSegLib.engine.model_file import Model
+from SpineFractureSegLib.engine.model_file import Model, ModelCard
 from SpineFractureSegLib.engine.progress import ProgressCallback, StopQuery, never_stop, no_progress
 
 
@@ -99,6 +99,17 @@ def reading_of(model: Model) -> Reading:
     return Reading(fusion, model.card.threshold, model.card.min_volume_mm3)
 
 
+def card_with(card: ModelCard, reading: Reading) -> ModelCard:
+    """The card that asks for this reading; the planes' shares are not in it but in the preprocessing."""
+    return replace(
+        card,
+        threshold=reading.threshold,
+        min_volume_mm3=reading.min_volume_mm3,
+        by_body=reading.fusion.by_body,
+        body_gate=reading.fusion.body_gate,
+    )
+
+
 def measure(answers: Sequence[Answer], reading: Reading) -> dict[str, float]:
     """What one reading of the answers gives; nan where a figure has no case.
 
@@ -147,14 +158,7 @@ def _is_real_negative(case: Case) -> bool:
 def _with_reading(model: Model, reading: Reading, record: dict) -> Model:
     used = {plane: share for plane, share in reading.fusion.shares.items() if share}
     preprocessing = replace(model.preprocessing, planes=tuple(used), plane_weights=tuple(used.values()))
-    card = replace(
-        model.card,
-        threshold=reading.threshold,
-        min_volume_mm3=reading.min_volume_mm3,
-        by_body=reading.fusion.by_body,
-        body_gate=reading.fusion.body_gate,
-        scores={**model.card.scores, "calibration": record},
-    )
+    card = replace(card_with(model.card, reading), scores={**model.card.scores, "calibration": record})
     return replace(model, preprocessing=preprocessing, card=card, path=None)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from SpineFractureSegLib.engine.calibration.answers import Answer, Fusion, answers_of
-from SpineFractureSegLib.engine.calibration.calibrate import measure, reading_of
+from SpineFractureSegLib.engine.calibration.calibrate import card_with, measure, reading_of
 from SpineFractureSegLib.engine.calibration.operating_point import OperatingPoint, Reading, operating_points
 from SpineFractureSegLib.engine.model_file import Model
 from SpineFractureSegLib.engine.network import SliceNetwork
@@ -87,15 +87,8 @@ def best_blend(
         given = answers(replace(child, network=blended(parent.network, child.network, share)), step)
         found += [blend for fusion in fusions for blend in _blends(share, given, len(own), fusion)]
     chosen = choose_blend(before, found)
-    reading = chosen.reading
-    card = replace(
-        child.card,
-        threshold=reading.threshold,
-        min_volume_mm3=reading.min_volume_mm3,
-        by_body=reading.fusion.by_body,
-        body_gate=reading.fusion.body_gate,
-    )
-    return replace(child, network=blended(parent.network, child.network, chosen.share), card=card, path=None), chosen
+    network, card = blended(parent.network, child.network, chosen.share), card_with(child.card, chosen.reading)
+    return replace(child, network=network, card=card, path=None), chosen
 
 
 def blended(parent: SliceNetwork, child: SliceNetwork, share: float) -> SliceNetwork:
