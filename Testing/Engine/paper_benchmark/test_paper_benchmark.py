@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -35,10 +36,10 @@ from SpineFractureSegLib.engine.paper_benchmark.cases import (
 from SpineFractureSegLib.engine.paper_benchmark.cost import Cost, _lstm_flops, measure_cost
 from SpineFractureSegLib.engine.paper_benchmark.entries import ABLATION, COMPARISON, ENTRIES, OURS, chosen_entries
 from SpineFractureSegLib.engine.paper_benchmark.run import NetworkResult, run_network
-from SpineFractureSegLib.engine.paper_benchmark.side_by_side import run_networks
 from SpineFractureSegLib.engine.paper_benchmark.slice_scores import SliceCounts, score_slices, summarize
 from SpineFractureSegLib.engine.paper_benchmark.tables import HEADER, csv_text, markdown, rows_of, table_rows, verdict
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
+from SpineFractureSegLib.engine.side_by_side import side_by_side
 from SpineFractureSegLib.engine.training.config import TrainingConfig
 
 BOX = (slice(20, 40), slice(10, 30), slice(6, 18))
@@ -305,12 +306,22 @@ def test_the_command_writes_tables_and_figures_and_goes_on_after_a_stop(tiny, pa
     assert "proposed network" in capsys.readouterr().out
 
 
+def run_networks(runs, preset, cases, folder, jobs, on_progress, on_result):
+    side_by_side(
+        partial(run_network, preset=preset, cases=cases, folder=folder, device="cpu"),
+        runs,
+        jobs,
+        on_progress,
+        on_result,
+    )
+
+
 def test_side_by_side_gives_the_networks_of_one_after_the_other(tiny, paths, tmp_path):
     runs = [(entry, 0) for entry in chosen_entries(["unet", "spinegan", "segnet"])]
     told, reported = [], []
-    run_networks(runs, tiny, paths, tmp_path / "1", "cpu", 1, lambda *_: None, lambda: None)
+    run_networks(runs, tiny, paths, tmp_path / "1", 1, lambda *_: None, lambda: None)
     run_networks(
-        runs, tiny, paths, tmp_path / "2", "cpu", 2, lambda *step: told.append(step), lambda: reported.append(len(told))
+        runs, tiny, paths, tmp_path / "2", 2, lambda *step: told.append(step), lambda: reported.append(len(told))
     )
     assert told == [(done, 3, "networks") for done in range(4)]
     assert reported == [1, 2, 3]
@@ -333,7 +344,6 @@ def test_a_network_that_fails_beside_another_ends_both(tiny, paths, tmp_path):
             dataclasses.replace(tiny, training=endless),
             paths,
             tmp_path,
-            "cpu",
             2,
             lambda *_: None,
             lambda: None,
@@ -348,14 +358,17 @@ def test_processes_end_with_a_killed_parent(tiny, paths, tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         "import pickle, sys\n"
+        "from functools import partial\n"
         "from pathlib import Path\n"
         "from SpineFractureSegLib.engine.paper_benchmark.entries import chosen_entries\n"
-        "from SpineFractureSegLib.engine.paper_benchmark.side_by_side import run_networks\n"
+        "from SpineFractureSegLib.engine.paper_benchmark.run import run_network\n"
+        "from SpineFractureSegLib.engine.side_by_side import side_by_side\n"
         "if __name__ == '__main__':\n"
         "    folder = Path(sys.argv[1])\n"
         "    preset, paths = pickle.loads((folder / 'what.pickle').read_bytes())\n"
         "    runs = [(entry, 0) for entry in chosen_entries(['unet', 'segnet'])]\n"
-        "    run_networks(runs, preset, paths, folder, 'cpu', 2, print, print)\n"
+        "    work = partial(run_network, preset=preset, cases=paths, folder=folder, device='cpu')\n"
+        "    side_by_side(work, runs, 2, print, print)\n"
     )
     parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)], stdout=subprocess.PIPE)
     try:
@@ -381,7 +394,7 @@ def test_cases_are_of_the_librarys_patients_and_a_folder_is_of_one_preset(tiny, 
     assert [one[3] == "pincer" for one in asked] == [False, False, True]  # held-out types in the test alone
     assert {one[4] for one in asked} == {2.0}
     assert (len(found.train), len(found.test)) == (1, 1)
-    with pytest.raises(UserError, match="holds cases of preset cpu"):
+    with pytest.raises(UserError, match="made with other settings than preset cpu"):
         benchmark_cases("library", tmp_path, dataclasses.replace(tiny, cases=(9, 9, 9)), 1, lambda *_: None)
 
 

@@ -114,3 +114,11 @@ def test_a_cancelled_call_leaves_whole_cases_only(library, tmp_path):
     for path in (tmp_path / "cases").glob("*.npz"):
         load_case(path)
     assert not list((tmp_path / "cases").glob(".*"))
+
+
+def test_spines_known_by_label_maps_alone_can_be_left_out(library, tmp_path):
+    # of four, this seed draws the spine without CT once or more
+    with_maps = generate_cases(library, "train", 4, tmp_path / "all", config=SMALL, seed=11)
+    without = generate_cases(library, "train", 3, tmp_path / "ct", config=SMALL, seed=11, label_maps=False)
+    assert any("labels" in path.name for path in with_maps.simulated)
+    assert not any("labels" in path.name for path in without.simulated)

@@ -9,6 +9,7 @@ from SpineFractureSegLib.engine.training.augmentation import (
     Augmentation,
     cut_window,
     random_affine,
+    random_bend,
     random_center,
     random_field,
     vary_intensity,
@@ -54,6 +55,58 @@ def test_magnification_shows_less_of_the_slice():
     rows = np.repeat(np.arange(80, dtype=np.int16)[:, None], 80, axis=1)
     window, _ = cut_window([rows], [], np.array([40.0, 40.0]), IDENTITY / 2, (32, 32))
     assert window[0, -1, 0] - window[0, 0, 0] == pytest.approx(31 / 2, abs=0.1)
+
+
+def test_a_bend_shows_the_slice_from_where_it_points():
+    image, turned = a_slice(shape=(90, 80)), np.array([[0.0, -1.2], [0.8, 0.0]])
+    bend = torch.zeros(32, 16, 2)
+    bend[..., 0], bend[..., 1] = 3.0, -5.0
+    bent, labels = cut_window([image], [image > 0], np.array([40.0, 40.0]), turned, (32, 16), bend)
+    shifted = np.array([40.0, 40.0]) + turned @ np.array([3.0, -5.0])
+    expected, expected_labels = cut_window([image], [image > 0], shifted, turned, (32, 16))
+    np.testing.assert_allclose(bent, expected, atol=0.5)
+    assert (labels == expected_labels).float().mean() > 0.999
+
+
+def test_a_bend_is_smooth_and_bounded_and_changes_a_body_by_little():
+    ranges = dataclasses.replace(NO_AUGMENTATION, bend_sd_pixels=1.2)
+    bends = [random_bend(np.random.default_rng(seed), ranges, (128, 96)) for seed in range(50)]
+    assert random_bend(np.random.default_rng(0), NO_AUGMENTATION, (128, 96)) is None
+    reach = torch.stack([bend.abs().max() for bend in bends])
+    assert 1.0 < reach.mean() < 3.5
+    # heights of a body of 18x24 pixels in front and at the back, before 18: 20 % would be a fracture
+    front = torch.stack([bend[64 - 9, 36, 0] - bend[64 + 9, 36, 0] for bend in bends])
+    back = torch.stack([bend[64 - 9, 60, 0] - bend[64 + 9, 60, 0] for bend in bends])
+    assert ((front - back) / 18).abs().max() < 0.13
+    assert ((front - back) / 18).std() < 0.05
+
+
+def test_shear_slants_rows_and_keeps_heights():
+    ranges = dataclasses.replace(NO_AUGMENTATION, shear_sd=0.1)
+    affine = random_affine(np.random.default_rng(0), ranges)
+    np.testing.assert_allclose(affine[:, 0], [1, 0])  # a step along the spine stays one
+    assert affine[1, 1] == pytest.approx(1)
+    assert 0 < abs(affine[0, 1]) < 0.4
+
+
+@pytest.mark.parametrize(("factor", "spongy"), [(0.25, 90.0), (1.0, 180.0), (1.8, 276.0)])
+def test_bone_density_changes_bone_and_leaves_soft_tissue_and_grain(factor, spongy):
+    ranges = dataclasses.replace(NO_AUGMENTATION, bone_density_chance=1.0, bone_density=(factor, factor))
+    grain = torch.from_numpy(np.random.default_rng(0).normal(0, 20, (64, 48)).astype(np.float32))
+    changes = []
+    for seed in range(20):
+        window = torch.full((1, 64, 48), 180.0)
+        window[:, :20], window[:, 40:] = -100.0, 900.0
+        window += grain
+        plain = vary_intensity(window, np.random.default_rng(seed), NO_AUGMENTATION, (-2000.0, 2000.0))
+        changed = vary_intensity(window, np.random.default_rng(seed), ranges, (-2000.0, 2000.0))
+        changes.append((changed - plain)[0] * 4000)
+    assert max(change[:18].abs().max() for change in changes) < 0.01
+    mean = torch.stack(changes).mean(0)
+    assert mean[22:38].mean().item() + 180 == pytest.approx(spongy, abs=12)
+    assert mean[42:].mean().item() == pytest.approx(240 * (factor - 1), abs=24)  # cortex by as much, not by the factor
+    if factor < 1:  # what is left of the bone keeps the grain of the scan
+        assert ((grain + changes[0])[22:38].std() / grain[22:38].std()).item() == pytest.approx(1, abs=0.15)
 
 
 def test_only_the_needed_part_is_read_and_far_windows_are_all_air():

@@ -49,6 +49,30 @@ def test_a_slice_with_a_trace_of_fracture_is_left_out(make_case):
     assert sum(counts.values()) == 23
 
 
+def with_two_lesions(make_case):
+    """A case whose fractured bodies lie in many sagittal slices, and one with a fracture drawn in two of them."""
+    bodies, thin = make_case(1), make_case(2, fractured=False)
+    drawn = np.zeros(thin.hu.shape, np.uint8)
+    drawn[10:30, 10:30, 21:23] = MAP_FRACTURE  # beside the bodies
+    return [bodies, dataclasses.replace(thin, fracture_map=drawn)]
+
+
+@pytest.mark.parametrize("evenness", [0.0, 0.5, 1.0])
+def test_a_lesion_in_few_slices_is_drawn_as_often_as_it_is_asked_for(make_case, evenness):
+    cases = with_two_lesions(make_case)
+    slices = int(cases[0].fracture_mask.any((0, 1)).sum())
+    dataset = dataset_of(cases, Balance(fractured=1.0, intact=0.0, real_negative=0.0, lesion_evenness=evenness))
+    assert dataset.counts()["fractured"] == slices + 2
+    thin, wide = 2 ** (1 - evenness), slices ** (1 - evenness)
+    drawn = [not dataset[(0, index)].vertebra.any() for index in range(400)]
+    assert np.mean(drawn) == pytest.approx(thin / (thin + wide), abs=0.07)
+
+
+def test_evenness_must_be_a_share():
+    with pytest.raises(ValueError, match=r"lesion_evenness must be in \[0, 1\], not 2"):
+        Balance(lesion_evenness=2)
+
+
 def test_real_negatives_are_unlabelled_cases_and_real_ones_without_fracture(make_case):
     assert is_real_negative(make_case(1, has_bodies=False))
     healthy = make_case(1, fractured=False)

@@ -6,6 +6,7 @@
   spine-fracture-seg benchmark vertebrae --count 8 --real ct.nii.gz labels.nii.gz --output vertebrae
   spine-fracture-seg benchmark speed ct.nii.gz
   spine-fracture-seg benchmark paper --preset cpu --output paper
+  spine-fracture-seg benchmark ablation --preset cpu --output ablation
 
 accuracy simulates --count cases on the test spines of the shape library (patients that were not trained on), with
 scanners and patterns that training never draws, and scores whole volumes. --real-ct adds CTs without known fracture:
@@ -21,6 +22,10 @@ of --slices, and on real CTs with a label map (--real CT LABELS). The output fol
 paper trains the proposed network, its six ablations and the six networks of the paper's Table 2 on the same simulated
 cases and scores them. The output folder gets paper.md, .csv, .html, .json and figures, anew after every network; the
 same command goes on where it was stopped.
+
+ablation trains the bundled model's settings on simulated cases as they are, and without each of our additions
+(mimics, real shapes, scan effects, vertebra channel, sagittal plane and others), and scores all alike, on --real-ct as
+well. The output folder gets ablation.md, .csv and .json, anew after every training; it goes on in the same way.
 """
 
 import argparse
@@ -29,7 +34,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from SpineFractureSegLib.engine.commands import benchmark_paper
+from SpineFractureSegLib.engine.commands import benchmark_ablation, benchmark_paper
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
 
 if TYPE_CHECKING:
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from SpineFractureSegLib.engine.model_file import Model
     from SpineFractureSegLib.engine.progress import ProgressCallback
 
+_TRAININGS = {"paper": benchmark_paper, "ablation": benchmark_ablation}
 _SHAPE_SEED = 50_000  # beyond the seeds of the simulated cases
 
 
@@ -80,11 +86,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
         add_progress_argument(kind)
     benchmark_paper.add_arguments(kinds.add_parser("paper", help="the paper's tables: thirteen networks compared"))
+    parts = kinds.add_parser("ablation", help="what each addition to the method is worth: the training without it")
+    benchmark_ablation.add_arguments(parts)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.benchmark == "paper":
-        return benchmark_paper.run(arguments)
+    if arguments.benchmark in _TRAININGS:
+        return _TRAININGS[arguments.benchmark].run(arguments)
     from SpineFractureSegLib.engine.model_file import load_model
 
     model = load_model(arguments.model)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
@@ -40,9 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
     from SpineFractureSegLib.engine.paper_benchmark.entries import COMPARISON, ENTRIES, chosen_entries
     from SpineFractureSegLib.engine.paper_benchmark.presets import preset
     from SpineFractureSegLib.engine.paper_benchmark.report import write_report
-    from SpineFractureSegLib.engine.paper_benchmark.run import keep_cost, kept_results
-    from SpineFractureSegLib.engine.paper_benchmark.side_by_side import run_networks
+    from SpineFractureSegLib.engine.paper_benchmark.run import keep_cost, kept_results, run_network
     from SpineFractureSegLib.engine.paper_benchmark.tables import Row, markdown, rows_of, verdict
+    from SpineFractureSegLib.engine.side_by_side import side_by_side
     from SpineFractureSegLib.engine.simulator.shapes import shape_library
 
     if min(arguments.seeds, arguments.processes, arguments.jobs) < 1:
@@ -59,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
         return write_report(folder, runs, size, ENTRIES, kept_results(runs, ENTRIES, arguments.seeds))
 
     each = [(entry, seed) for seed in range(arguments.seeds) for entry in entries]  # all once before any again
-    run_networks(each, size, cases, runs, arguments.device, arguments.jobs, on_progress, report)
+    work = partial(run_network, preset=size, cases=cases, folder=runs, device=arguments.device)
+    side_by_side(work, each, arguments.jobs, on_progress, report)
     for entry in entries:  # now that nothing runs beside it
         keep_cost(entry, 0, size, runs, arguments.device)
     rows = report()

@@ -3,16 +3,14 @@
 Test cases have scanners, fracture types and patterns that training never draws, as in the accuracy benchmark.
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from SpineFractureSegLib.engine.atomic_file import written_whole
 from SpineFractureSegLib.engine.case import Case
-from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.json_fields import to_fields
+from SpineFractureSegLib.engine.kept_settings import keep_settings
 from SpineFractureSegLib.engine.paper_benchmark.presets import Preset
 from SpineFractureSegLib.engine.progress import ProgressCallback
 from SpineFractureSegLib.engine.simulator.config import HELD_OUT, SimulationConfig
@@ -41,8 +39,8 @@ def benchmark_cases(
     Raises: UserError, when the folder holds cases for another preset; FileNotFoundError, when the library lacks spines.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    _refuse_other_preset(folder, preset)
+    fields = {"preset": preset.name, "cases": list(preset.cases), "preprocessing": to_fields(preset.preprocessing)}
+    keep_settings(folder, fields, f"preset {preset.name}")
     paths = {}
     for (part, seed), count in zip(_SEEDS.items(), preset.cases, strict=True):
         made = generate_cases(
@@ -76,18 +74,3 @@ def fractured_part(case: Case, plane: str) -> Case | None:
     arrays = {name: getattr(case, name) for name in ("hu", "bodies", "fracture_map")}
     cut = {name: None if array is None else array[tuple(part)].copy() for name, array in arrays.items()}
     return replace(case, **cut)
-
-
-def _refuse_other_preset(folder: Path, preset: Preset) -> None:
-    path = folder / "preset.json"
-    fields = {"preset": preset.name, "cases": list(preset.cases), "preprocessing": to_fields(preset.preprocessing)}
-    if path.exists():
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored != fields:
-            raise UserError(
-                f"{folder} holds cases of preset {stored['preset']}, not of {preset.name} as it is now; choose another "
-                "folder."
-            )
-        return
-    with written_whole(path) as partial:
-        partial.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")

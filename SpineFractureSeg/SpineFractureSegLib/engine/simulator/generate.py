@@ -43,6 +43,7 @@ def generate_cases(
     seed: int = 0,
     config: SimulationConfig = SimulationConfig(),  # noqa: B008
     spacing_mm: float = 1.0,
+    label_maps: bool = True,
     processes: int = 1,
     on_progress: ProgressCallback = no_progress,
     should_stop: StopQuery = never_stop,
@@ -51,6 +52,7 @@ def generate_cases(
 
     Every labelled real CT is drawn before any is drawn again, and ``config.twins`` of its cases are followed by the
     same case without the fractures, so that neither the scanner nor the patient tells whether there is one.
+    Without ``label_maps``, spines that have no CT are left out.
     They are simulated at 1 mm and stored at ``spacing_mm``. Cases that are there already are kept, so an interrupted
     call goes on where it was stopped.
 
@@ -58,7 +60,7 @@ def generate_cases(
     """
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    spines = {spine.name: spine for spine in load_library(library, split)}
+    spines = {spine.name: spine for spine in load_library(library, split) if label_maps or spine.hu is not None}
     negatives = []
     for name, spine in spines.items():
         if spine.hu is not None:

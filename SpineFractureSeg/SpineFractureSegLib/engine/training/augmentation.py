@@ -26,7 +26,11 @@ class Augmentation:
     rotation_sd_degrees: float = 7.0
     log_scale: float = 0.16  # natural logarithm: magnification by exp(-0.16..0.16)
     log_aspect_sd: float = 0.03  # natural logarithm of rows' over columns' magnification
+    shear_sd: float = 0.0  # rows shift by this share of the columns' distance from the center: slanted endplates
+    bend_sd_pixels: float = 0.0  # smooth displacement, from points 48 pixels apart: another curve of the spine
     mirror_context_chance: float = 0.5  # the context from right to left instead of left to right
+    bone_density_chance: float = 0.0
+    bone_density: tuple[float, float] = (0.25, 1.8)  # factor on what spongy bone has above soft tissue
     gain: tuple[float, float] = (0.85, 1.2)  # factor on HU
     offset_hu: tuple[float, float] = (-30.0, 30.0)
     low_resolution_chance: float = 0.3
@@ -52,6 +56,9 @@ NO_AUGMENTATION = Augmentation(
     rotation_sd_degrees=0.0,
     log_scale=0.0,
     log_aspect_sd=0.0,
+    shear_sd=0.0,
+    bend_sd_pixels=0.0,
+    bone_density_chance=0.0,
     mirror_context_chance=0.0,
     gain=(1.0, 1.0),
     offset_hu=(0.0, 0.0),
@@ -62,13 +69,28 @@ NO_AUGMENTATION = Augmentation(
 )
 
 
+SOFT_TISSUE_HU = 60  # what is denser may be bone
+SPONGY_RANGE_HU = 240  # above soft tissue; what is denser still is cortex, which changes by as much as this range does
+BEND_POINTS_PIXELS = 48  # about the distance of two vertebrae: a body's own form changes by few percent
+
+
 def random_affine(rng: np.random.Generator, ranges: Augmentation) -> np.ndarray:
     """float64 (2, 2): takes a (row, column) step in the window to the step in the slice."""
     angle = math.radians(rng.normal(0, ranges.rotation_sd_degrees))
     scale = math.exp(rng.uniform(-ranges.log_scale, ranges.log_scale))
     aspect = math.exp(rng.normal(0, ranges.log_aspect_sd) / 2)
     rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    return rotation @ np.diag([aspect, 1 / aspect]) / scale
+    shear = np.array([[1.0, rng.normal(0, ranges.shear_sd)], [0.0, 1.0]])
+    return rotation @ shear @ np.diag([aspect, 1 / aspect]) / scale
+
+
+def random_bend(rng: np.random.Generator, ranges: Augmentation, window_size: tuple[int, int]) -> Tensor | None:
+    """float32 (h, w, 2): by how many pixels of the window (rows, columns) each of its points is displaced; or None."""
+    if not ranges.bend_sd_pixels:
+        return None
+    points = [max(math.ceil(size / BEND_POINTS_PIXELS) + 1, 2) for size in window_size]
+    coarse = torch.from_numpy(rng.standard_normal((1, 2, *points), np.float32)).clamp(-2, 2) * ranges.bend_sd_pixels
+    return F.interpolate(coarse, size=window_size, mode="bicubic", align_corners=True)[0].permute(1, 2, 0)
 
 
 def random_center(
@@ -110,6 +132,7 @@ def cut_window(
     center: np.ndarray,
     affine: np.ndarray,
     window_size: tuple[int, int],
+    bend: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Resamples one window, linearly, images and labels alike; only the part of the slices that it needs is touched.
 
@@ -119,11 +142,13 @@ def cut_window(
         center: (row, column) of the window's center in the slices, pixels.
         affine: (2, 2), a step in the window to a step in the slice.
         window_size: (h, w).
+        bend: float32 (h, w, 2), displacement of the window's points (rows, columns) in its pixels.
 
     Returns:
         float32 (C, h, w) in HU, air outside the slice, and bool (L, h, w), False outside the slice.
     """
-    half = np.abs(affine) @ (np.asarray(window_size) / 2) + 2
+    reach = 0.0 if bend is None else float(bend.abs().max())
+    half = np.abs(affine) @ (np.asarray(window_size) / 2 + reach) + 2
     shape = np.array(slices_hu[0].shape)
     low = np.clip(np.floor(center - half), 0, shape - 1).astype(int)
     high = np.clip(np.ceil(center + half) + 1, low + 1, shape).astype(int)
@@ -139,6 +164,9 @@ def cut_window(
     shift = (2 * (center - low) + 1) / extent - 1
     theta = np.array([[to_part[1, 1], to_part[1, 0], shift[1]], [to_part[0, 1], to_part[0, 0], shift[0]]])
     grid = F.affine_grid(torch.from_numpy(theta).float()[None], (1, 1, *window_size), align_corners=False)
+    if bend is not None:
+        in_part = bend @ torch.from_numpy(affine.T * (2 / extent)).float()
+        grid = grid + in_part.flip(-1)[None]
     window = F.grid_sample(torch.from_numpy(source)[None], grid, align_corners=False)[0]
     images, masks = window[: len(slices_hu)], window[len(slices_hu) :]
     return images + AIR_HU, masks > 0.5
@@ -147,7 +175,9 @@ def cut_window(
 def vary_intensity(
     image_hu: Tensor, rng: np.random.Generator, ranges: Augmentation, window_hu: tuple[float, float]
 ) -> Tensor:
-    """Gives the window another scanner: (C, h, w) in HU -> (C, h, w) in [0, 1]."""
+    """Gives the window another patient's bone and another scanner: (C, h, w) in HU -> (C, h, w) in [0, 1]."""
+    if rng.random() < ranges.bone_density_chance:
+        image_hu = _change_bone_density(image_hu, rng, ranges)
     image = image_hu * rng.uniform(*ranges.gain) + rng.uniform(*ranges.offset_hu)
     if rng.random() < ranges.low_resolution_chance:
         image = _lower_resolution(image, rng, ranges)
@@ -160,6 +190,16 @@ def vary_intensity(
     if rng.random() < ranges.gamma_chance:
         image = image ** math.exp(rng.normal(0, ranges.log_gamma_sd))
     return image
+
+
+def _change_bone_density(image_hu: Tensor, rng: np.random.Generator, ranges: Augmentation) -> Tensor:
+    """Thinner or denser spongy bone, with smooth differences over the window; noise and grain stay as they are."""
+    height, width = image_hu.shape[1:]
+    uneven = torch.from_numpy(rng.normal(0, 0.2, (1, 1, 5, 4)).astype(np.float32))
+    uneven = F.interpolate(uneven, size=(height, width), mode="bicubic", align_corners=True)[0]
+    factor = torch.exp(uneven + rng.uniform(*np.log(ranges.bone_density)))
+    smooth = F.avg_pool2d(image_hu[None], 3, stride=1, padding=1, count_include_pad=False)[0]
+    return image_hu + (factor - 1) * (smooth - SOFT_TISSUE_HU).clamp(0, SPONGY_RANGE_HU)
 
 
 def _lower_resolution(image: Tensor, rng: np.random.Generator, ranges: Augmentation) -> Tensor:

@@ -25,6 +25,8 @@ class Balance:
     intact: float = 0.35  # share of slices without, from labelled cases (simulated intact vertebrae, or lateral slices)
     real_negative: float = 0.25  # share of slices of real CT without any fracture
     lateral: float = 0.20  # part of ``intact`` that goes to slices without vertebral bodies
+    # 0: every slice with a fracture is drawn alike, 1: every lesion is, in however few slices it lies; 0.5: between
+    lesion_evenness: float = 0.0
     scanned: float | None = None  # part of ``fractured`` and of ``intact`` from real CTs; None: as many as there are
 
     def __post_init__(self) -> None:
@@ -33,6 +35,8 @@ class Balance:
             raise ValueError(f"balance must be shares of at least 0 with a positive sum, not {shares}")
         if not 0 <= self.lateral <= 1:
             raise ValueError(f"lateral must be a share in [0, 1], not {self.lateral}")
+        if not 0 <= self.lesion_evenness <= 1:
+            raise ValueError(f"lesion_evenness must be in [0, 1], not {self.lesion_evenness}")
         if self.scanned is not None and not 0 <= self.scanned <= 1:
             raise ValueError(f"scanned must be a share in [0, 1] or None, not {self.scanned}")
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from SpineFractureSegLib.engine.case import FRACTURED, UNCERTAIN, Case, voxel_classes
+from SpineFractureSegLib.engine.case import FRACTURED, MAP_FRACTURE, UNCERTAIN, Case, voxel_classes
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.preprocessing import Preprocessing
 from SpineFractureSegLib.engine.slices import context_indices, context_offsets, from_plane, to_plane
@@ -24,6 +24,7 @@ from SpineFractureSegLib.engine.training.augmentation import (
     Augmentation,
     cut_window,
     random_affine,
+    random_bend,
     random_center,
     random_field,
     vary_intensity,
@@ -31,6 +32,7 @@ from SpineFractureSegLib.engine.training.augmentation import (
 from SpineFractureSegLib.engine.training.config import Balance
 
 FRACTURE_AREA_MM2 = 150.0  # a slice with less fracture than this, but some, teaches neither yes nor no: left out
+LESION_WEIGHT = 10_000  # of a slice; a whole number leaves the same draws on every machine
 BODY_AREA_MM2 = 500.0  # a slice with less vertebral body than this is lateral
 BONE_HU = 200  # from here on a voxel of a CT without labels may be bone
 TISSUE_HU = -500  # from here on a voxel is the patient, not air around
@@ -83,11 +85,11 @@ class _Stack:
 
 
 class _Pool(NamedTuple):
-    """Slices of one kind, drawn by area."""
+    """Slices of one kind, drawn by weight."""
 
     chance: float  # of being drawn from, among the pools of the kind
-    slices: np.ndarray  # (N, 3): stack, position, area
-    cumulated_area: np.ndarray  # (N,)
+    slices: np.ndarray  # (N, 3): stack, position, weight
+    cumulated_weight: np.ndarray  # (N,)
 
 
 class SliceDataset(Dataset):
@@ -117,7 +119,7 @@ class SliceDataset(Dataset):
         self._real: list[tuple[int, np.ndarray]] = []  # stack and the cumulated chance of its slices
         for case in cases:
             for stack in _stacks_of(case, preprocessing):
-                self._index(stack, case, slices)
+                self._index(stack, case, slices, balance.lesion_evenness)
         self._pools = {
             kind: _pools(slices[kind, False], slices[kind, True], balance.scanned)
             for kind in ("fractured", "intact", "lateral")
@@ -136,7 +138,9 @@ class SliceDataset(Dataset):
         stack, number, anchored, kind = self._choose_slice(rng, epoch, index)
         return self._cut(rng, stack, number, anchored, kind)
 
-    def _index(self, stack: _Stack, case: Case, slices: dict[tuple[str, bool], list[tuple[int, int, int]]]) -> None:
+    def _index(
+        self, stack: _Stack, case: Case, slices: dict[tuple[str, bool], list[tuple[int, int, int]]], evenness: float
+    ) -> None:
         number = len(self._stacks)
         self._stacks.append(stack)
         pixel_mm2 = case.spacing_mm**2
@@ -147,13 +151,12 @@ class SliceDataset(Dataset):
             self._real.append((number, np.cumsum(chance / chance.sum())))
             return
         scanned = is_scanned(case)
-        fracture_area = np.count_nonzero(stack.classes() == FRACTURED, axis=(1, 2)) * pixel_mm2
-        # a site may draw thin zones instead of bodies: then the larger half of its own slices is enough
-        enough = min(FRACTURE_AREA_MM2, fracture_area.max() / 2)
+        has_fracture = (stack.classes() == FRACTURED).any((1, 2))
+        weight = _lesion_weights(stack, pixel_mm2, evenness)
         for position in range(len(stack.hu)):
-            if fracture_area[position] > enough:
-                slices["fractured", scanned].append((number, position, 1))
-            elif fracture_area[position] > 0:
+            if weight[position]:
+                slices["fractured", scanned].append((number, position, weight[position]))
+            elif has_fracture[position]:
                 continue
             elif bone[position] * pixel_mm2 > BODY_AREA_MM2:
                 # drawn by area: else most were the outermost slices of bodies, which every case has
@@ -189,8 +192,8 @@ class SliceDataset(Dataset):
             position = min(int(np.searchsorted(chance, rng.random(), side="right")), len(chance) - 1)
             return self._stacks[number], position, rng.random() < 0.5, Kind.REAL_NEGATIVE
         pools = self._pools[kind]
-        _, slices, area = pools[0] if len(pools) == 1 or rng.random() < pools[0].chance else pools[1]
-        number, position, _ = slices[np.searchsorted(area, rng.integers(area[-1]), side="right")]
+        _, slices, weight = pools[0] if len(pools) == 1 or rng.random() < pools[0].chance else pools[1]
+        number, position, _ = slices[np.searchsorted(weight, rng.integers(weight[-1]), side="right")]
         return self._stacks[number], position, kind != "lateral", Kind.FRACTURED if kind == "fractured" else Kind.INTACT
 
     def _cut(self, rng: np.random.Generator, stack: _Stack, number: int, anchored: bool, kind: Kind) -> Sample:
@@ -217,6 +220,7 @@ class SliceDataset(Dataset):
             center,
             affine,
             window_size,
+            random_bend(rng, self.augmentation, window_size),
         )
         return Sample(
             image=vary_intensity(image, rng, self.augmentation, self.preprocessing.window_hu),
@@ -269,6 +273,25 @@ def _stacks_of(case: Case, preprocessing: Preprocessing) -> Iterator[_Stack]:
     for plane in preprocessing.planes:
         stacks = (None if volume is None else to_plane(volume, plane) for volume in volumes)
         yield _Stack(*stacks, case.class_of_body, case.has_bodies, offsets)
+
+
+def _lesion_weights(stack: _Stack, pixel_mm2: float, evenness: float) -> np.ndarray:
+    """int64 (S,): how often a slice is drawn for the fractures in it, 0 where it shows too little of any.
+
+    A lesion is a fractured body, or all that was drawn as fracture.
+    """
+    drawn = 0 if stack.fracture_map is None else stack.fracture_map == MAP_FRACTURE
+    bodies = np.where(drawn, 0, stack.bodies) if np.any(drawn) else stack.bodies
+    lesions = [bodies == body for body in np.flatnonzero(stack.class_of_body == FRACTURED)]
+    weight = np.zeros(len(stack.hu), np.int64)
+    for lesion in [*lesions, drawn] if np.any(drawn) else lesions:
+        area = np.count_nonzero(lesion, axis=(1, 2)) * pixel_mm2
+        # a site may draw thin zones instead of bodies: then the larger half of its own slices is enough
+        enough = area > min(FRACTURE_AREA_MM2, area.max() / 2)
+        if enough.any():
+            own = round(LESION_WEIGHT / np.count_nonzero(enough) ** evenness)
+            weight = np.maximum(weight, np.where(enough, own, 0))
+    return weight
 
 
 def _random_pixel(rng: np.random.Generator, wanted: np.ndarray) -> tuple[int, int]:

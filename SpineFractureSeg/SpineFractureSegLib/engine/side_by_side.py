@@ -1,4 +1,4 @@
-"""Networks trained side by side, each in a process of its own with its share of the cores.
+"""Trainings side by side, each in a process of its own with its share of the cores.
 
 One small network does not keep many cores busy: two with one core each do about twice the work of one with two.
 """
@@ -8,48 +8,42 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
+from typing import Any
 
 import torch
 
-from SpineFractureSegLib.engine.paper_benchmark.cases import CasePaths
-from SpineFractureSegLib.engine.paper_benchmark.entries import Entry
-from SpineFractureSegLib.engine.paper_benchmark.presets import Preset
-from SpineFractureSegLib.engine.paper_benchmark.run import run_network
 from SpineFractureSegLib.engine.progress import ProgressCallback, no_progress
 
 
-def run_networks(
-    runs: Sequence[tuple[Entry, int]],
-    preset: Preset,
-    cases: CasePaths,
-    folder: str | Path,
-    device: str,
+def side_by_side(
+    work: Callable[..., object],
+    runs: Sequence[tuple[Any, ...]],
     jobs: int,
     on_progress: ProgressCallback,
     on_result: Callable[[], object],
 ) -> None:
-    """Trains and scores what is not there yet.
+    """Calls ``work(*run, on_progress=...)`` for each of the runs.
 
     Args:
-        runs: networks with the seeds of their first weights, begun in this order.
-        preset, cases, folder, device: as ``run_network``.
+        work: can be pickled, a function of a module or a ``functools.partial`` of one. What it did before it does not
+            do again.
+        runs: the first arguments of each call, begun in this order.
         jobs: how many at once. With one, all happens in this process, and every step is told.
-        on_progress: as ``train``; with several jobs it is told of finished networks alone.
-        on_result: called after every network.
+        on_progress: with several jobs it is told of finished runs alone.
+        on_result: called after every run.
 
-    Raises: as ``run_network``; what runs beside a network that fails is ended, and goes on with the next call.
+    Raises: what ``work`` raises; what runs beside a run that fails is ended.
     """
     if jobs == 1:
-        for entry, seed in runs:
-            run_network(entry, seed, preset, cases, folder, device, on_progress)
+        for run in runs:
+            work(*run, on_progress=on_progress)
             on_result()
         return
     threads = max(available_cores() // jobs, 1)
     others = multiprocessing.active_children()
     spawned = multiprocessing.get_context("spawn")  # a forked process cannot use a GPU that its parent uses
     with ProcessPoolExecutor(jobs, spawned, initializer=_begin, initargs=(threads,)) as pool:
-        started = [pool.submit(run_network, *run, preset, cases, folder, device, no_progress) for run in runs]
+        started = [pool.submit(work, *run, on_progress=no_progress) for run in runs]
         on_progress(0, len(runs), "networks")
         try:
             for done, run in enumerate(as_completed(started), start=1):
