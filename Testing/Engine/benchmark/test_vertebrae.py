@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from SpineFractureSegLib.engine.benchmark import vertebrae
 from SpineFractureSegLib.engine.benchmark.vertebra_summary import (
     BodyScore,
     SpineScore,
@@ -11,7 +12,7 @@ from SpineFractureSegLib.engine.benchmark.vertebra_summary import (
     to_json,
     weighted_kappa,
 )
-from SpineFractureSegLib.engine.benchmark.vertebrae import compare
+from SpineFractureSegLib.engine.benchmark.vertebrae import compare, score_shape
 from SpineFractureSegLib.engine.vertebrae.field_of_view import FieldOfView
 from SpineFractureSegLib.engine.vertebrae.vertebra import PLACES, Vertebra
 
@@ -63,6 +64,7 @@ def test_all_bodies_found_have_heights_and_grades():
         assert body.height_error_mm["anterior"] == pytest.approx(0, abs=0.3)
         assert body.height_error_mm["middle"] == pytest.approx(-1, abs=0.3)
     assert [(body.true_genant, body.genant) for body in score.bodies] == [(None, 2), (3, 2), (None, 2), (None, 2)]
+    assert [body.reference_genant for body in score.bodies] == [0, 0, 0, 0]  # blocks have lost nothing
 
 
 def test_a_body_in_two_parts_leaves_one_of_them_false():
@@ -102,7 +104,7 @@ def test_weighted_kappa_by_hand(power, expected):
 
 
 def test_the_summary_counts_each_group_by_itself():
-    right = BodyScore(20, 0.9, dict.fromkeys(PLACES, 1.0), 2, 2)
+    right = BodyScore(20, 0.9, dict.fromkeys(PLACES, 1.0), 2, 2, 3)
     wrong = BodyScore(10, 0.3, None, 0, None)
     scores = [SpineScore("a", "one", [right, wrong], 1), SpineScore("b", "two", [right], 0)]
     summary = summarize_spines(scores)
@@ -111,10 +113,24 @@ def test_the_summary_counts_each_group_by_itself():
     assert summary["one"]["height_error_mm"]["all"]["mean_absolute"] == 1
     assert summary["one"]["height_error_mm"]["thoracic"] == {"bodies": 0}
     assert summary["one"]["grades_true_by_found"][2][2] == 1
+    assert (summary["one"]["graded"], summary["one"]["graded_on_label_maps"]) == (1, 1)
+    mixed = [SpineScore("c", "three", [right, BodyScore(21, 0.9, None, 0, 0, 2)])]
+    assert summarize_spines(mixed)["three"]["weighted_kappa_quadratic"] == 1
+    on_labels = weighted_kappa([2, 0], [3, 2])
+    assert summarize_spines(mixed)["three"]["weighted_kappa_quadratic_on_label_maps"] == pytest.approx(on_labels, abs=5e-4)
     assert to_json(scores[0])["bodies"][1] == {
         "level": "T3",
         "iou": 0.3,
         "height_error_mm": None,
         "true_genant": 0,
         "genant": None,
+        "genant_on_label_map": None,
     }
+
+
+def test_a_real_shape_is_judged_alone_and_by_its_reading(monkeypatch):
+    bodies = [BodyScore(19, 1.0, None, 0, 0), BodyScore(20, 0.9, None, 1, 3), BodyScore(21, 1.0, None, 0, 1)]
+    monkeypatch.setattr(vertebrae, "score_simulated", lambda case, model, group, _: SpineScore(case, group, bodies, 2))
+    score = score_shape("case", {20: 3, 21: 0}, None)
+    assert [(body.vertebra, body.true_genant, body.genant) for body in score.bodies] == [(20, 3, 3), (21, 0, 1)]
+    assert (score.group, score.false_instances) == ("real shapes", 0)

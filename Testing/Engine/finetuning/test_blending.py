@@ -57,6 +57,14 @@ def test_of_equally_good_ones_the_nearest_to_the_parent_is_chosen():
     assert choose_blend(before, found).share == 0.25
 
 
+def test_a_little_more_is_not_worth_leaving_the_parent_for_but_a_clear_gain_is():
+    before, near = blend(0.0, 0.3, 0.6), blend(0.25, 0.4, 0.6)
+    assert choose_blend(before, [near, blend(1.0, 0.409, 0.6)]) is near
+    assert choose_blend(before, [near, blend(1.0, 0.42, 0.6)]).share == 1.0
+    worse_reading = blend(0.25, 0.395, 0.6)
+    assert choose_blend(before, [worse_reading, near, blend(1.0, 0.405, 0.6)]) is near
+
+
 def test_where_nothing_keeps_to_the_limits_the_least_harm_is_chosen():
     before = blend(0.0, 0.3, 0.6)
     assert choose_blend(before, [blend(0.5, 0.9, 0.3), blend(1.0, 0.2, 0.5, false=1)]).share == 1.0

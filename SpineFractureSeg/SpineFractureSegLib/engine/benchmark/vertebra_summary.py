@@ -21,6 +21,7 @@ class BodyScore:
     height_error_mm: dict[str, float] | None  # found less true, by place; None where either could not be measured
     true_genant: int | None  # None where the truth does not say
     genant: int | None
+    reference_genant: int | None = None  # measured on the label map, as if the network had drawn it
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def _summary(scores: Sequence[SpineScore]) -> dict:
     false = sum(score.false_instances for score in scores)
     graded = [body for body in bodies if body.true_genant is not None and body.genant is not None]
     true, found = [body.true_genant for body in graded], [body.genant for body in graded]
+    on_labels = [body for body in bodies if body.true_genant is not None and body.reference_genant is not None]
+    outlined = [body.true_genant for body in on_labels], [body.reference_genant for body in on_labels]
     table = np.zeros((4, 4), int)
     np.add.at(table, (np.array(true, int), np.array(found, int)), 1)
     return {
@@ -77,6 +80,8 @@ def _summary(scores: Sequence[SpineScore]) -> dict:
         "grades_true_by_found": table.tolist(),
         "weighted_kappa_quadratic": _rounded(weighted_kappa(true, found)),
         "weighted_kappa_linear": _rounded(weighted_kappa(true, found, power=1)),
+        "graded_on_label_maps": len(on_labels),
+        "weighted_kappa_quadratic_on_label_maps": _rounded(weighted_kappa(*outlined)),
     }
 
 
@@ -111,6 +116,7 @@ def to_json(score: SpineScore) -> dict:
                 and {place: round(error, 2) for place, error in body.height_error_mm.items()},
                 "true_genant": body.true_genant,
                 "genant": body.genant,
+                "genant_on_label_map": body.reference_genant,
             }
             for body in score.bodies
         ],

@@ -1,4 +1,4 @@
-"""How well vertebrae are told apart, measured and graded: on simulated cases, and on real CTs with a label map.
+"""How well vertebrae are told apart, measured and graded: on simulated cases, real shapes, and labelled real CTs.
 
 Words: a *reference body* is one of the label map, whole and large enough. It is *matched* by the instance with which
 its intersection over union is more than one half. Left out of the count of false instances are those that lie above or
@@ -6,7 +6,7 @@ below all labelled bodies, or mostly in a body that is no reference: cut by the 
 heights are measured on the label map itself, at 1 mm, along the same lines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +64,16 @@ def score_simulated(case: Case, model: Model, group: str, device: str = "auto") 
     return compare(case.name, group, case.bodies, (0.0, 0.0, 0.0), view, *found, genant)
 
 
+def score_shape(case: Case, grades: Mapping[int, int], model: Model, device: str = "auto") -> SpineScore:
+    """The same for a case of ``real_shape_cases``, of the real shapes alone.
+
+    Args: grades: of the shape's vertebrae, by VerSe id.
+    """
+    score = score_simulated(case, model, "real shapes", device)
+    asked_for = [replace(body, true_genant=grades[body.vertebra]) for body in score.bodies if body.vertebra in grades]
+    return replace(score, bodies=asked_for, false_instances=0)
+
+
 def score_real(ct_path: str, map_path: str, model: Model, device: str = "auto") -> SpineScore:
     """Segments a real CT and compares with the label map of its vertebrae. Grades are not known.
 
@@ -116,7 +126,8 @@ def compare(
         best = int(iou.argmax()) + 1
         matched = spine[best - 1] if iou[best - 1] > MATCHED_ABOVE else None
         error = _height_error_mm(matched, true[i])
-        scores.append(BodyScore(i, float(iou[best - 1]), error, genant.get(i), matched.genant if matched else None))
+        graded = (genant.get(i), matched.genant if matched else None, true[i].genant)
+        scores.append(BodyScore(i, float(iou[best - 1]), error, *graded))
     levels = [np.flatnonzero((reference == i).any(axis=(1, 2))).mean() for i in true]
     false = 0
     for vertebra in spine:

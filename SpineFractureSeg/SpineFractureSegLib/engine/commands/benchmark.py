@@ -17,7 +17,8 @@ The output folder gets accuracy.json, accuracy.html and a picture per case. An i
 stopped: a case that was scored with the same model file is not run again.
 
 vertebrae tells how well bodies are told apart, measured and graded, on --count simulated cases for each slice thickness
-of --slices, and on real CTs with a label map (--real CT LABELS). The output folder gets vertebrae.json.
+of --slices, on real fractured shapes as accuracy takes them, and on real CTs with a label map (--real CT LABELS). The
+output folder gets vertebrae.json.
 
 paper trains the proposed network, its six ablations and the six networks of the paper's Table 2 on the same simulated
 cases and scores them. The output folder gets paper.md, .csv, .html, .json and figures, anew after every network; the
@@ -55,18 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     accuracy.add_argument("--library", metavar="FOLDER", help="spines; default: the shape library of the clone")
     accuracy.add_argument("--split", choices=("validation", "test"), default="test")
     accuracy.add_argument("--real-ct", action="append", default=[], metavar="CT", help="may be given several times")
-    accuracy.add_argument(
-        "--shapes-split",
-        nargs="*",
-        choices=("train", "validation", "test"),
-        default=["validation", "test"],
-        help="parts of the library whose real fractured vertebrae are tried (default: validation test)",
-    )
-    accuracy.add_argument("--shapes", metavar="FOLDER", help="of meshes (.ply) of single real vertebrae")
-    accuracy.add_argument(
-        "--shapes-table", metavar="CSV", help="columns file, vertebra and genant (default: shapes.csv in that folder)"
-    )
-    accuracy.add_argument("--surroundings", type=int, default=4, help="per real shape (default: 4)")
     accuracy.add_argument("--processes", type=int, default=1, help="processes that simulate")
     vertebrae = kinds.add_parser("vertebrae", help="instances, heights and Genant grades of vertebral bodies")
     vertebrae.add_argument("--output", required=True, metavar="FOLDER")
@@ -78,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     vertebrae.add_argument(
         "--real", nargs=2, action="append", default=[], metavar=("CT", "LABELS"), help="may be given several times"
     )
+    for kind in (accuracy, vertebrae):
+        _add_shape_arguments(kind)
     speed = kinds.add_parser("speed", help="seconds and memory for one CT")
     speed.add_argument("ct", metavar="CT")
     speed.add_argument("--repeats", type=int, default=3)
@@ -88,6 +79,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     benchmark_paper.add_arguments(kinds.add_parser("paper", help="the paper's tables: thirteen networks compared"))
     parts = kinds.add_parser("ablation", help="what each addition to the method is worth: the training without it")
     benchmark_ablation.add_arguments(parts)
+
+
+def _add_shape_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--shapes-split",
+        nargs="*",
+        choices=("train", "validation", "test"),
+        default=["validation", "test"],
+        help="parts of the library whose real fractured vertebrae are tried (default: validation test)",
+    )
+    parser.add_argument("--shapes", metavar="FOLDER", help="of meshes (.ply) of single real vertebrae")
+    parser.add_argument(
+        "--shapes-table", metavar="CSV", help="columns file, vertebra and genant (default: shapes.csv in that folder)"
+    )
+    parser.add_argument("--surroundings", type=int, default=4, help="per real shape (default: 4)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -112,15 +118,17 @@ def _speed(arguments: argparse.Namespace, model: "Model") -> int:
 
 
 def _vertebrae(arguments: argparse.Namespace, model: "Model") -> int:
+    from SpineFractureSegLib.engine.benchmark.real_shapes import real_shape_cases
     from SpineFractureSegLib.engine.benchmark.vertebra_summary import summarize_spines, to_json
-    from SpineFractureSegLib.engine.benchmark.vertebrae import score_real, score_simulated, simulate_at
+    from SpineFractureSegLib.engine.benchmark.vertebrae import score_real, score_shape, score_simulated, simulate_at
     from SpineFractureSegLib.engine.case import load_case
     from SpineFractureSegLib.engine.errors import UserError
     from SpineFractureSegLib.engine.report import write_json
     from SpineFractureSegLib.engine.simulator.shapes import shape_library
 
-    if arguments.count < 0 or min(arguments.slices) < 1:
-        raise UserError("--count must be 0 or more, --slices 1 mm or more.")
+    if arguments.count < 0 or arguments.surroundings < 1 or min(arguments.slices) < 1:
+        raise UserError("--count must be 0 or more, --surroundings 1 or more, --slices 1 mm or more.")
+    shapes = _real_shapes(arguments)  # first: what is wrong with them is said before the long work
     folder = Path(arguments.output)
     folder.mkdir(parents=True, exist_ok=True)
     on_progress = progress_to(sys.stderr, arguments.progress)
@@ -132,6 +140,11 @@ def _vertebrae(arguments: argparse.Namespace, model: "Model") -> int:
             group = f"simulated, {slice_mm:g} mm slices"
             scores.append(score_simulated(load_case(path), model, group, arguments.device))
             on_progress(number, len(made), f"cases with {slice_mm:g} mm slices")
+    cases = real_shape_cases(shapes, arguments.surroundings, arguments.seed + _SHAPE_SEED)
+    for number, case in enumerate(cases):
+        grades = shapes[number // arguments.surroundings].grades
+        scores.append(score_shape(case, grades, model, arguments.device))
+        on_progress(number + 1, len(shapes) * arguments.surroundings, "real shapes")
     for number, (ct, labels) in enumerate(arguments.real, start=1):
         scores.append(score_real(ct, labels, model, arguments.device))
         on_progress(number, len(arguments.real), "real CTs")

@@ -25,6 +25,7 @@ from SpineFractureSegLib.engine.progress import ProgressCallback, StopQuery
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the child
 GATES = (0.0, 0.1, 0.2, 0.3)  # tried where a fracture need not be a whole body
 MOST_LOST = 0.02  # of pooled Dice on the simulated cases
+NEARLY = 0.01  # of both Dices together: for less gain nothing more is taken of the child
 FALSE_FINDING_COST = 0.02  # of Dice, where nothing keeps to the parent's number
 
 
@@ -104,12 +105,18 @@ def blended(parent: SliceNetwork, child: SliceNetwork, share: float) -> SliceNet
 
 
 def choose_blend(before: Blend, found: Sequence[Blend]) -> Blend:
-    """Of those that cost least against the parent the one with the best sum of both Dices; of equal ones the nearest.
+    """Of those that cost least against the parent, and are within ``NEARLY`` of the best of them, the nearest to it.
+
+    Better is a higher sum of both Dices; of one share the best reading is taken. What a share gains here by less than
+    that, it may well lose elsewhere: the cases that it is chosen on are few.
 
     Args:
         before: the parent.
         found: at least one.
     """
+
+    def merit(blend: Blend) -> float:
+        return round(blend.own_dice + blend.simulated_dice, 4)
 
     def cost(blend: Blend) -> float:
         lost = before.simulated_dice - MOST_LOST - blend.simulated_dice
@@ -118,7 +125,10 @@ def choose_blend(before: Blend, found: Sequence[Blend]) -> Blend:
 
     least = min(cost(blend) for blend in found)
     affordable = [blend for blend in found if cost(blend) == least]
-    return max(affordable, key=lambda b: (round(b.own_dice + b.simulated_dice, 4), -b.share, b.reading.threshold))
+    best = max(map(merit, affordable))
+    nearly = [blend for blend in affordable if merit(blend) >= round(best - NEARLY, 4)]
+    nearest = min(blend.share for blend in nearly)
+    return max((b for b in nearly if b.share == nearest), key=lambda b: (merit(b), b.reading.threshold))
 
 
 def _fusions(parent: Model, child: Model) -> list[Fusion]:
