@@ -117,7 +117,9 @@ def test_the_summary_counts_each_group_by_itself():
     mixed = [SpineScore("c", "three", [right, BodyScore(21, 0.9, None, 0, 0, 2)])]
     assert summarize_spines(mixed)["three"]["weighted_kappa_quadratic"] == 1
     on_labels = weighted_kappa([2, 0], [3, 2])
-    assert summarize_spines(mixed)["three"]["weighted_kappa_quadratic_on_label_maps"] == pytest.approx(on_labels, abs=5e-4)
+    assert summarize_spines(mixed)["three"]["weighted_kappa_quadratic_on_label_maps"] == pytest.approx(
+        on_labels, abs=5e-4
+    )
     assert to_json(scores[0])["bodies"][1] == {
         "level": "T3",
         "iou": 0.3,

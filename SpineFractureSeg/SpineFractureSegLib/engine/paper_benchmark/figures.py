@@ -1,5 +1,6 @@
 """Figures like the paper's 10 to 13: slices in rows, the ground truth and each network's answer in columns."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,9 @@ from SpineFractureSegLib.engine.paper_benchmark.slice_scores import Example
 
 _SIDE = 176  # pixels of a picture
 _FIELD_MM = 110.0  # that it shows, around the fracture
-_HEADER = 24
+_LETTERS = 22  # of a line
+_LINE = 18  # of a title, two at most
+_HEADER = 2 * _LINE + 6
 
 
 def comparison_figure(answers: dict[str, Sequence[Example]], spacing_mm: float) -> Image.Image:
@@ -34,7 +37,10 @@ def comparison_figure(answers: dict[str, Sequence[Example]], spacing_mm: float) 
     figure = Image.new("RGB", (len(columns) * _SIDE, _HEADER + len(slices) * _SIDE), PAPER)
     draw = ImageDraw.Draw(figure)
     for column, (title, examples) in enumerate(columns):
-        draw_text(draw, ((column + 0.5) * _SIDE, _HEADER / 2), fitted(title, _SIDE - 8), "mm", 14)
+        lines = textwrap.wrap(title, _LETTERS)[:2]
+        for number, line in enumerate(lines):
+            height = _HEADER / 2 + (number - (len(lines) - 1) / 2) * _LINE
+            draw_text(draw, ((column + 0.5) * _SIDE, height), fitted(line, _SIDE - 8), "mm", 14)
         for row, example in enumerate(examples or slices):
             picture = _picture(example, spacing_mm, with_answer=examples is not None)
             figure.paste(picture, (column * _SIDE, _HEADER + row * _SIDE))

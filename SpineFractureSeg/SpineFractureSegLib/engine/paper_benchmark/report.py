@@ -1,9 +1,11 @@
 """Writes what the benchmark found: Markdown, CSV, JSON, one HTML file, and the figures as PNG."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -67,7 +69,9 @@ def write_report(
         outputs.place(folder / "paper.md").write_text("".join(text), encoding="utf-8")
         outputs.place(folder / "paper.csv").write_text(csv_text(rows), encoding="utf-8")
         outputs.place(folder / "paper.html").write_text(html, encoding="utf-8")
-        runs_told = json.dumps([_told(row, result) for row in rows for result in row.results], indent=1)
+        runs_told = json.dumps(
+            [_told(row, result) for row in rows for result in row.results], indent=1, allow_nan=False
+        )
         outputs.place(folder / "paper.json").write_text(runs_told + "\n", encoding="utf-8")
         for (name, plane), figure in figures.items():
             figure.save(outputs.place(folder / f"{name}_{plane}.png"))
@@ -78,7 +82,16 @@ def _told(row: Row, result: NetworkResult) -> dict:
     """A training's configuration and outcome, without its counts; the scores are of all seeds of the network."""
     fields = {name: value for name, value in asdict(result).items() if name != "counts"}
     scores = {"slices_with_fracture": row.all_planes, "all_slices": row.all_slices, **row.planes}
-    return {"title": row.entry.title, **fields, "scores": scores}
+    return _without_nan({"title": row.entry.title, **fields, "scores": scores})
+
+
+def _without_nan(value: Any) -> Any:
+    """None for what is not defined: JSON has no nan."""
+    if isinstance(value, dict):
+        return {name: _without_nan(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _protocol(preset: Preset) -> str:
