@@ -59,6 +59,14 @@ def read_shape_table(folder: str | Path, table: str | Path) -> list[MeshShape]:
     return shapes
 
 
+def shapes_of_table(folder: str | Path, table: str | Path | None, spines: Sequence[Spine]) -> list[RealShape]:
+    """Every shape of a table, ``shapes.csv`` in the folder unless named, in one of these spines.
+
+    Raises: UserError, as ``read_shape_table`` and ``shape_in_spine``.
+    """
+    return [shape_in_spine(shape, spines) for shape in read_shape_table(folder, table or Path(folder) / "shapes.csv")]
+
+
 def shape_in_spine(shape: MeshShape, spines: Sequence[Spine]) -> RealShape:
     """The shape in the first of these spines that has its vertebra and both neighbors, intact and with arches.
 

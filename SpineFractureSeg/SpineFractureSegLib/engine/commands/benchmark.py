@@ -208,7 +208,7 @@ def _simulated(arguments: argparse.Namespace, on_progress: "ProgressCallback") -
 
 
 def _real_shapes(arguments: argparse.Namespace) -> list["RealShape"]:
-    from SpineFractureSegLib.engine.benchmark.mesh_shapes import read_shape_table, shape_in_spine
+    from SpineFractureSegLib.engine.benchmark.mesh_shapes import shapes_of_table
     from SpineFractureSegLib.engine.benchmark.real_shapes import shapes_of_library
     from SpineFractureSegLib.engine.simulator.shapes import load_library, shape_library
 
@@ -217,8 +217,7 @@ def _real_shapes(arguments: argparse.Namespace) -> list["RealShape"]:
     spines = load_library(arguments.library or shape_library())
     shapes = shapes_of_library([spine for spine in spines if spine.split in arguments.shapes_split])
     if arguments.shapes:
-        table = arguments.shapes_table or Path(arguments.shapes) / "shapes.csv"
-        shapes += [shape_in_spine(shape, spines) for shape in read_shape_table(arguments.shapes, table)]
+        shapes += shapes_of_table(arguments.shapes, arguments.shapes_table, spines)
     return shapes
 
 

@@ -11,8 +11,8 @@ Without --ct and --labels the spines of the shape library are used, with their r
 case as CT, label map and segmentation that any viewer opens. --vertebra fractures one vertebra of the CT, by VerSe id
 (1-7 C1-C7, 8-19 T1-T12, 20-24 L1-L5, 26 sacrum), and writes CT and reference on the CT's own grid; all else stays as
 it is. --gallery writes one contact sheet (.png) per type of fracture, one of intact vertebrae that look suspicious, and
-a figure of the height ratios beside those of real fractures. The same seed gives the same result; an interrupted call
-goes on where it was stopped.
+a figure of the height ratios beside those of real fractures, those of --shapes among them. The same seed gives the same
+result; an interrupted call goes on where it was stopped.
 """
 
 import argparse
@@ -41,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height-loss", type=_range, default=(0.3, 0.5), metavar="LOW,HIGH", help="with --vertebra")
     parser.add_argument("--held-out", action="store_true", help="scanners and patterns that training never draws")
     parser.add_argument("--gallery", action="store_true", help="contact sheets to look at, instead of cases")
+    parser.add_argument("--shapes", metavar="FOLDER", help="with --gallery: of meshes (.ply) of single real vertebrae")
+    parser.add_argument(
+        "--shapes-table", metavar="CSV", help="columns file, vertebra and genant (default: shapes.csv in that folder)"
+    )
     parser.add_argument("--images", action="store_true", help="also write images that any viewer opens")
     parser.add_argument("--processes", type=int, default=1)
     add_progress_argument(parser)
@@ -88,18 +92,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _gallery(arguments: argparse.Namespace, library: str | Path) -> int:
+    from SpineFractureSegLib.engine.benchmark.mesh_shapes import shapes_of_table
     from SpineFractureSegLib.engine.simulator.gallery import write_gallery
     from SpineFractureSegLib.engine.simulator.height_figure import collect_ratios, write_height_figure
     from SpineFractureSegLib.engine.simulator.shapes import load_library
 
     spines = [spine for spine in load_library(library) if spine.ids]
+    real = shapes_of_table(arguments.shapes, arguments.shapes_table, spines) if arguments.shapes else []
+    shapes = [(shape.spine, shape.grades) for shape in real]
     paths = write_gallery(
         spines,
         arguments.output,
         seed=arguments.seed,
         on_progress=progress_to(sys.stderr, arguments.progress),
     )
-    figure, numbers = write_height_figure(collect_ratios(spines, seed=arguments.seed), arguments.output)
+    figure, numbers = write_height_figure(collect_ratios(spines, seed=arguments.seed, shapes=shapes), arguments.output)
     print(f"{len(paths)} contact sheets, {figure.name} and {numbers.name} in {arguments.output}")
     return 0
 

@@ -1,11 +1,12 @@
 """Do simulated fractures have the heights of real ones? A figure and its numbers. Needs pillow.
 
 Words: a point is one vertebral body: its anterior over its posterior height against its middle over its posterior one.
-Real fractured bodies are those of the library with a grade; real intact ones are all other bodies of known state.
+Real fractured bodies are those of the library, and of single shapes beside it, with a grade; real intact ones are all
+other bodies of known state.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,18 +39,23 @@ def collect_ratios(
     per_vertebra: int = 1,
     seed: int = 0,
     config: SimulationConfig = SimulationConfig(),  # noqa: B008
+    shapes: Sequence[tuple[Spine, Mapping[int, int]]] = (),
 ) -> dict[str, list[dict[str, float]]]:
     """Height ratios by group: simulated ones by type, real intact and real fractured bodies.
 
-    Args: per_vertebra: fractures of each type drawn for each intact thoracic or lumbar body.
+    Args:
+        per_vertebra: fractures of each type drawn for each intact thoracic or lumbar body.
+        shapes: further real bodies, as spines and the grades of the vertebrae that are meant; 0 is an intact one.
     """
     groups = {name: [] for name in _COLORS}
+    for spine, grades in [*((spine, spine.genant) for spine in spines), *shapes]:
+        frames = frames_of(spine)
+        for vertebra in sorted(set(frames) & set(grades)):
+            heights = measure_heights_mm(spine, frames[vertebra])
+            about = {"vertebra": vertebra, "genant": grades[vertebra], "spine": spine.name}
+            groups["real fracture" if grades[vertebra] else "intact"].append(height_ratios(heights) | about)
     for spine in spines:
         frames = frames_of(spine)
-        for vertebra in sorted(set(frames) & set(spine.genant)):
-            heights = measure_heights_mm(spine, frames[vertebra])
-            about = {"vertebra": vertebra, "genant": spine.genant[vertebra], "spine": spine.name}
-            groups["real fracture"].append(height_ratios(heights) | about)
         for vertebra in candidates_of(spine, frames):
             if vertebra < 12:  # above T5 three places along the depth are hardly told apart
                 continue
