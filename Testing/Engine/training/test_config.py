@@ -35,6 +35,13 @@ def test_a_value_that_cannot_be_used_is_named_and_quoted(field, value):
     assert field == "split" or str(value) in str(caught.value)
 
 
+def test_the_last_weights_need_a_run_that_no_score_rules():
+    assert TrainingConfig(observed_score="last", schedule="cosine", early_stopping_epochs=0).observed_score == "last"
+    for ruled in ({"schedule": "plateau", "early_stopping_epochs": 0}, {"schedule": "cosine"}):
+        with pytest.raises(ValueError, match="observed_score must be a score where it ends or slows the run, not last"):
+            TrainingConfig(observed_score="last", **ruled)
+
+
 def test_balance_and_augmentation_refuse_impossible_numbers():
     with pytest.raises(ValueError, match="balance"):
         Balance(fractured=0, intact=0, real_negative=0)

@@ -104,7 +104,7 @@ def test_a_file_without_a_preset_changes_the_defaults(written):
         ("training: {split: [0.5, 0.5]}", r"split must be tuple\[float, float, float\]"),
         ("training: {split: [0.5, 0.5, 0.5]}", r"split must sum to 1"),
         ("training: {balance: 3}", r"balance must hold fields, not 3"),
-        ("training: {observed_score: auc}", r"observed_score must be one of \('dice_pooled', 'dice_mean'\)"),
+        ("training: {observed_score: auc}", r"observed_score must be one of \('dice_pooled', 'dice_mean', 'last'\)"),
         ("training: {seed: 1, seed: 2}", r"seed is there twice"),
         ("network: {width: 10}", r"width must be a positive multiple of 4, not 10"),
         ("network: {input_channels: 3}", r"input_channels is 3, preprocessing.context_mm has 1"),

@@ -23,6 +23,6 @@ def preset(name: str) -> Preset:
         return Preset(name, changed(bundled_cpu(), {**fields, "network": {"width": 32}}, name), (300, 24, 24))
     if name == "cpu":
         fields = {"training": {**steps, "max_epochs": 6, "slices_per_epoch": 3000, "workers": 0}}
-        coarse = {"preprocessing": {"spacing_mm": 2.0, "window_size": [96, 64]}}
+        coarse = {"preprocessing": {"spacing_mm": 2.0, "window_size": [64, 64]}}
         return Preset(name, changed(bundled_cpu(), {**fields, **coarse}, name), (160, 16, 24))
     raise ValueError(f"preset must be gpu or cpu, not {name!r}")

@@ -10,7 +10,7 @@ from SpineFractureSegLib.engine.training.augmentation import Augmentation
 
 SCHEDULES = ("plateau", "cosine")
 PRECISIONS = ("auto", "float32", "bfloat16")
-OBSERVED_SCORES = ("dice_pooled", "dice_mean")
+OBSERVED_SCORES = ("dice_pooled", "dice_mean", "last")
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,9 @@ class TrainingConfig:
     # validation
     validation_slice_step: int = 4  # every n-th slice of a case is scored after an epoch
     validation_negative_slice_step: int = 8  # the same for real CT without fracture
-    observed_score: str = (
-        "dice_pooled"  # chooses the best weights, lowers the learning rate and ends the run: Dice over
-    )
-    # the voxels of all cases, those without fracture included, or "dice_mean", by case with a fracture; ours
+    # chooses the best weights, lowers the learning rate and ends the run: "dice_pooled", over the voxels of all cases,
+    # those without fracture included, or "dice_mean", by case with a fracture; "last": every epoch counts as better
+    observed_score: str = "dice_pooled"  # ours
     # running
     seed: int = 0  # of initial weights and of every sample
     precision: str = "auto"  # "float32", "bfloat16", or "auto": bfloat16 where the device computes in it natively
@@ -100,6 +99,12 @@ class TrainingConfig:
         self._require("schedule", self.schedule in SCHEDULES, f"must be one of {SCHEDULES}")
         self._require("precision", self.precision in PRECISIONS, f"must be one of {PRECISIONS}")
         self._require("observed_score", self.observed_score in OBSERVED_SCORES, f"must be one of {OBSERVED_SCORES}")
+        followed = self.schedule == "cosine" and not self.early_stopping_epochs
+        self._require(
+            "observed_score",
+            self.observed_score != "last" or followed,
+            "must be a score where it ends or slows the run",
+        )
         self._require("split", len(self.split) == 3 and min(self.split) >= 0, "must be three shares of at least 0")
         self._require("split", abs(sum(self.split) - 1) < 1e-6, "must sum to 1")
 

@@ -255,7 +255,7 @@ class _Run:
         scores = self.team.by_lead(lambda: validation_scores(scored))
         rate = self._learning_rate()
         state.seconds += self.team.from_lead(time.monotonic() - start)
-        observed = getattr(scores, config.observed_score)
+        observed = float(state.epoch) if config.observed_score == "last" else getattr(scores, config.observed_score)
         better = state.plateau.observe(state.epoch, observed, config.plateau_epochs, config.plateau_factor)
         row = epoch_row(
             state.epoch,
