@@ -18,6 +18,7 @@ from SpineFractureSegLib.engine.case import Case, load_case, save_case
 from SpineFractureSegLib.engine.cli import main
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.json_fields import to_fields
+from SpineFractureSegLib.engine.simulator.shapes import load_library, shape_library
 from SpineFractureSegLib.engine.training.presets import bundled_cpu
 from SpineFractureSegLib.engine.training.settings import changed
 
@@ -73,6 +74,7 @@ def test_every_arm_changes_what_it_is_named_after_and_nothing_else():
     expected = {
         "whole": set(),
         "without-label-maps": set(),
+        "without-own-labels": set(),
         "without-mimics": {
             "mimics",
             "physiological_wedge",
@@ -96,8 +98,21 @@ def test_every_arm_changes_what_it_is_named_after_and_nothing_else():
     assert [arm.name for arm in ARMS if arm.own_cases] == [
         "without-mimics",
         "without-label-maps",
+        "without-own-labels",
         "without-scan-effects",
     ]
+
+
+def test_the_spines_that_an_arm_leaves_out_are_in_the_library():
+    library = {spine.name: spine for spine in load_library(shape_library(), "train")}
+    arms = {arm.name: arm for arm in ARMS}
+    left_out = {
+        name: {spine for spine in library if not arms[name].takes_fractures(library[spine])}
+        for name in ("without-label-maps", "without-own-labels", WHOLE)
+    }
+    assert left_out["without-label-maps"] == {"gl003", "healthyref", "verse004", "verse010"}
+    assert left_out["without-own-labels"] == {"acrinflt_lumbar"}
+    assert not left_out[WHOLE]
 
 
 def test_the_whole_is_always_there_and_an_unknown_arm_is_named():
@@ -117,8 +132,8 @@ def test_a_number_of_slices_ends_every_arm(name):
 def test_only_arms_with_another_simulator_or_other_spines_get_cases_of_their_own(tiny, tmp_path, monkeypatch):
     asked = []
 
-    def generate(library, part, count, folder, *, seed, config, label_maps, **options):
-        asked.append((folder.name, part, seed, config.mimics, config.types[-1], label_maps))
+    def generate(library, part, count, folder, *, seed, config, takes_fractures, **options):
+        asked.append((folder.name, part, seed, config.mimics, config.types[-1], takes_fractures.__name__))
         return type("Made", (), {"simulated": [folder / "s.npz"], "real_negatives": [folder / "r.npz"]})
 
     monkeypatch.setattr(cases_module, "generate_cases", generate)
@@ -126,12 +141,12 @@ def test_only_arms_with_another_simulator_or_other_spines_get_cases_of_their_own
     monkeypatch.setattr(cases_module, "case_without_fracture", lambda ct: made_case(ct, fractured=False))
     arms = chosen_arms(["without-mimics", "without-label-maps", "axial"])
     found = ablation_cases("library", tmp_path, tiny, arms, ["x/chest.nii.gz"], 1, lambda *_: None)
-    assert {(place, part, label_maps) for place, part, *_, label_maps in asked} == {
-        ("validation", "validation", True),
-        ("test", "test", True),
-        ("train", "train", True),
-        ("train-without-mimics", "train", True),
-        ("train-without-label-maps", "train", False),
+    assert {(place, part, taken) for place, part, *_, taken in asked} == {
+        ("validation", "validation", "every_spine"),
+        ("test", "test", "every_spine"),
+        ("train", "train", "every_spine"),
+        ("train-without-mimics", "train", "every_spine"),
+        ("train-without-label-maps", "train", "with_ct"),
     }
     mimics = {place: share for place, _, _, share, *_ in asked}
     assert mimics["train-without-mimics"] == 0 < mimics["train"] == mimics["test"]

@@ -116,9 +116,22 @@ def test_a_cancelled_call_leaves_whole_cases_only(library, tmp_path):
     assert not list((tmp_path / "cases").glob(".*"))
 
 
-def test_spines_known_by_label_maps_alone_can_be_left_out(library, tmp_path):
+def test_spines_can_be_kept_free_of_fractures_and_stay_negatives(library, tmp_path):
     # of four, this seed draws the spine without CT once or more
-    with_maps = generate_cases(library, "train", 4, tmp_path / "all", config=SMALL, seed=11)
-    without = generate_cases(library, "train", 3, tmp_path / "ct", config=SMALL, seed=11, label_maps=False)
-    assert any("labels" in path.name for path in with_maps.simulated)
-    assert not any("labels" in path.name for path in without.simulated)
+    every = generate_cases(library, "train", 4, tmp_path / "all", config=SMALL, seed=11)
+    assert {name for name in ("made", "labels") if any(name in path.name for path in every.simulated)} == {
+        "made",
+        "labels",
+    }
+    for wanted in ("made", "labels"):
+        some = generate_cases(
+            library,
+            "train",
+            2,
+            tmp_path / wanted,
+            config=SMALL,
+            seed=11,
+            takes_fractures=lambda spine, wanted=wanted: spine.name == wanted,
+        )
+        assert all(wanted in path.name for path in some.simulated)
+        assert [path.name for path in some.real_negatives] == ["real-made.npz"]

@@ -1,13 +1,16 @@
 """The arms of the ablation: the bundled settings, and what each arm changes in them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from SpineFractureSegLib.engine.errors import UserError
+from SpineFractureSegLib.engine.simulator.generate import every_spine
+from SpineFractureSegLib.engine.simulator.shapes import Spine
 from SpineFractureSegLib.engine.training.settings import Settings, changed
 
 WHOLE = "whole"
+OWN_LABELS = ("acrinflt_lumbar",)  # of the library's spines; see its README
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Arm:
     name: str  # in folders and on the command line
     title: str
     fields: dict[str, Any] = field(default_factory=dict)  # that differ, nested as in a file of settings
-    label_maps: bool = True  # False: trained on spines with a CT alone
+    takes_fractures: Callable[[Spine], bool] = every_spine  # on which spines training fractures are simulated
 
     def settings(self, whole: Settings) -> Settings:
         """The settings of this arm, from those of the whole."""
@@ -26,7 +29,17 @@ class Arm:
     @property
     def own_cases(self) -> bool:
         """Whether it needs training cases that others cannot use."""
-        return "simulation" in self.fields or not self.label_maps
+        return "simulation" in self.fields or self.takes_fractures is not every_spine
+
+
+def with_ct(spine: Spine) -> bool:
+    """Not known by its label map alone."""
+    return spine.hu is not None
+
+
+def labelled_by_others(spine: Spine) -> bool:
+    """Its labels are not those of our own vertebra channel."""
+    return spine.name not in OWN_LABELS
 
 
 def _augmentation(**fields: Any) -> dict[str, Any]:
@@ -49,7 +62,12 @@ ARMS = (
             }
         },
     ),
-    Arm("without-label-maps", "without real shapes known by label maps alone", label_maps=False),
+    Arm("without-label-maps", "without real shapes known by label maps alone", takes_fractures=with_ct),
+    Arm(
+        "without-own-labels",
+        "without fractures in the CT that our own vertebra channel labelled",
+        takes_fractures=labelled_by_others,
+    ),
     Arm(
         "without-scan-effects",
         "without other scanners (noise, kernels, slices, streaks)",

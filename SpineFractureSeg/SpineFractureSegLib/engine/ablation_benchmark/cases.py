@@ -18,7 +18,7 @@ from SpineFractureSegLib.engine.json_fields import to_fields
 from SpineFractureSegLib.engine.kept_settings import keep_settings
 from SpineFractureSegLib.engine.progress import ProgressCallback
 from SpineFractureSegLib.engine.simulator.config import HELD_OUT, SimulationConfig
-from SpineFractureSegLib.engine.simulator.generate import CaseFolder, generate_cases
+from SpineFractureSegLib.engine.simulator.generate import CaseFolder, every_spine, generate_cases
 from SpineFractureSegLib.engine.simulator.shapes import load_library
 
 _SEEDS = {"train": 3_000_000, "validation": 3_400_000, "test": 3_800_000, "shapes": 3_900_000}
@@ -59,7 +59,7 @@ def ablation_cases(
     keep_settings(folder, fields, f"cases for preset {preset.name}")
     spacing = preset.settings.preprocessing.spacing_mm
 
-    def made(place: str, part: str, config: SimulationConfig, *, label_maps: bool = True) -> CaseFolder:
+    def made(place: str, part: str, config: SimulationConfig, takes_fractures=every_spine) -> CaseFolder:
         return generate_cases(
             library,
             part,
@@ -68,7 +68,7 @@ def ablation_cases(
             seed=_SEEDS[part],
             config=config,
             spacing_mm=spacing,
-            label_maps=label_maps,
+            takes_fractures=takes_fractures,
             processes=processes,
             on_progress=on_progress,
         )
@@ -81,7 +81,7 @@ def ablation_cases(
     cases = {}
     for arm in arms:
         place = f"train-{arm.name}" if arm.own_cases else "train"
-        train = made(place, "train", arm.settings(preset.settings).simulation, label_maps=arm.label_maps)
+        train = made(place, "train", arm.settings(preset.settings).simulation, arm.takes_fractures)
         cases[arm.name] = ArmCases(
             tuple(train.simulated),
             tuple(train.real_negatives),

@@ -67,7 +67,7 @@ def run_arm(
     place, own = run_folder(folder, arm, seed), cases[arm.name]
     settings = arm.settings(preset.settings)
     settings = replace(settings, training=replace(settings.training, seed=seed))
-    fields = {"preset": preset.name, "cases": list(preset.cases), "label_maps": arm.label_maps}
+    fields = {"preset": preset.name, "cases": list(preset.cases), "simulated_on": arm.takes_fractures.__name__}
     fields |= {"real_cts": [path.stem for path in own.test_real], **to_fields(settings)}
     if (place / "result.json").exists():
         result = load_result(place)

@@ -1,6 +1,7 @@
 """A folder of cases from a shape library: simulated ones, and the real CTs without fracture as they are."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -34,6 +35,11 @@ class CaseFolder:
     cpu_seconds: float | None = None  # of the processor per simulated volume; None where all were there already
 
 
+def every_spine(spine: Spine) -> bool:
+    """Default ``takes_fractures``."""
+    return True
+
+
 def generate_cases(
     library: str | Path,
     split: str,
@@ -43,7 +49,7 @@ def generate_cases(
     seed: int = 0,
     config: SimulationConfig = SimulationConfig(),  # noqa: B008
     spacing_mm: float = 1.0,
-    label_maps: bool = True,
+    takes_fractures: Callable[[Spine], bool] = every_spine,
     processes: int = 1,
     on_progress: ProgressCallback = no_progress,
     should_stop: StopQuery = never_stop,
@@ -52,7 +58,7 @@ def generate_cases(
 
     Every labelled real CT is drawn before any is drawn again, and ``config.twins`` of its cases are followed by the
     same case without the fractures, so that neither the scanner nor the patient tells whether there is one.
-    Without ``label_maps``, spines that have no CT are left out.
+    Nothing is simulated on spines of which ``takes_fractures`` says no; their CTs are negatives all the same.
     They are simulated at 1 mm and stored at ``spacing_mm``. Cases that are there already are kept, so an interrupted
     call goes on where it was stopped.
 
@@ -60,15 +66,16 @@ def generate_cases(
     """
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    spines = {spine.name: spine for spine in load_library(library, split) if label_maps or spine.hu is not None}
+    spines = {spine.name: spine for spine in load_library(library, split)}
     negatives = []
     for name, spine in spines.items():
         if spine.hu is not None:
             negatives.append(output / f"real-{name}.npz")
             if not negatives[-1].exists():
                 save_case(negatives[-1], at_spacing(real_negative(spine), spacing_mm))
+    taken = {name: spine for name, spine in spines.items() if takes_fractures(spine)}
     jobs = [
-        replace(job, path=output / job.file_name, spacing_mm=spacing_mm) for job in _jobs(spines, count, seed, config)
+        replace(job, path=output / job.file_name, spacing_mm=spacing_mm) for job in _jobs(taken, count, seed, config)
     ]
     missing = [job for job in jobs if not job.path.exists()]
     done, seconds = count - len(missing), 0.0
