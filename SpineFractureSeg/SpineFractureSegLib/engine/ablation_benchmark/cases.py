@@ -4,7 +4,7 @@ Validation and test cases are the same for all arms, and the test cases have sca
 training never draws. Training cases differ where an arm changes the simulator or the spines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from SpineFractureSegLib.engine.kept_settings import keep_settings
 from SpineFractureSegLib.engine.progress import ProgressCallback
 from SpineFractureSegLib.engine.simulator.config import HELD_OUT, SimulationConfig
 from SpineFractureSegLib.engine.simulator.generate import CaseFolder, every_spine, generate_cases
-from SpineFractureSegLib.engine.simulator.shapes import load_library
+from SpineFractureSegLib.engine.simulator.shapes import Spine, load_library
 
 _SEEDS = {"train": 3_000_000, "validation": 3_400_000, "test": 3_800_000, "shapes": 3_900_000}
 SURROUNDINGS = 3  # of each real fractured shape
@@ -59,7 +59,9 @@ def ablation_cases(
     keep_settings(folder, fields, f"cases for preset {preset.name}")
     spacing = preset.settings.preprocessing.spacing_mm
 
-    def made(place: str, part: str, config: SimulationConfig, takes_fractures=every_spine) -> CaseFolder:
+    def made(
+        place: str, part: str, config: SimulationConfig, takes_fractures: Callable[[Spine], bool] = every_spine
+    ) -> CaseFolder:
         return generate_cases(
             library,
             part,

@@ -1,7 +1,5 @@
 """From results to one table, as rows, Markdown and CSV."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +8,7 @@ import numpy as np
 from SpineFractureSegLib.engine.ablation_benchmark.arms import ARMS, WHOLE, Arm
 from SpineFractureSegLib.engine.ablation_benchmark.run import ArmResult
 from SpineFractureSegLib.engine.array_metrics import bootstrap_interval, dice_from_counts
+from SpineFractureSegLib.engine.text_table import csv_table, markdown_table
 
 HEADER = (
     "trained",
@@ -85,17 +84,12 @@ def table_rows(results: Sequence[ArmResult]) -> list[Row]:
 
 def markdown(rows: Sequence[Row]) -> str:
     """The table, for a page."""
-    lines = [HEADER, ["---"] * len(HEADER), *(row.cells() for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(HEADER, [row.cells() for row in rows])
 
 
 def csv_text(rows: Sequence[Row]) -> str:
     """The table with the arms' names first."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["arm", *HEADER])
-    writer.writerows([row.arm.name, *row.cells()] for row in rows)
-    return file.getvalue()
+    return csv_table(["arm", *HEADER], [[row.arm.name, *row.cells()] for row in rows])
 
 
 def verdict(rows: Sequence[Row]) -> str:

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from SpineFractureSegLib.engine.commands import benchmark_ablation, benchmark_paper
+from SpineFractureSegLib.engine.commands.shape_arguments import add_mesh_arguments
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
 
 if TYPE_CHECKING:
@@ -89,10 +90,7 @@ def _add_shape_arguments(parser: argparse.ArgumentParser) -> None:
         default=["validation", "test"],
         help="parts of the library whose real fractured vertebrae are tried (default: validation test)",
     )
-    parser.add_argument("--shapes", metavar="FOLDER", help="of meshes (.ply) of single real vertebrae")
-    parser.add_argument(
-        "--shapes-table", metavar="CSV", help="columns file, vertebra and genant (default: shapes.csv in that folder)"
-    )
+    add_mesh_arguments(parser)
     parser.add_argument("--surroundings", type=int, default=4, help="per real shape (default: 4)")
 
 

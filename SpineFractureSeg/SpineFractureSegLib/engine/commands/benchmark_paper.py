@@ -5,38 +5,22 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
+from SpineFractureSegLib.engine.commands.training_benchmark import add_training_arguments, check_training_arguments
+from SpineFractureSegLib.engine.progress_output import progress_to
 
-PRESETS = ("full", "gpu", "cpu")
+PRESETS = {
+    "full": "the paper's protocol, days",
+    "gpu": "minutes of a large GPU",
+    "cpu": "small, hours",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", required=True, metavar="FOLDER")
-    parser.add_argument(
-        "--preset",
-        choices=PRESETS,
-        default="cpu",
-        help="full: the paper's protocol, days; gpu: minutes of a large GPU; cpu: small, hours (default: cpu)",
-    )
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each network (default: 1)")
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        metavar="NETWORK",
-        help="some of the networks; decoder-skips is ours (default: the paper's)",
-    )
-    parser.add_argument("--library", metavar="FOLDER", help="spines; default: the shape library of the clone")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    parser.add_argument(
-        "--jobs", type=int, default=1, help="networks at once, each with its share of the cores (default: 1)"
-    )
-    parser.add_argument("--processes", type=int, default=1, help="processes that simulate")
-    add_progress_argument(parser)
+    only = "some of the networks; decoder-skips is ours (default: the paper's)"
+    add_training_arguments(parser, PRESETS, "network", only)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from SpineFractureSegLib.engine.device import choose_device
-    from SpineFractureSegLib.engine.errors import UserError
     from SpineFractureSegLib.engine.paper_benchmark.cases import benchmark_cases
     from SpineFractureSegLib.engine.paper_benchmark.entries import COMPARISON, ENTRIES, chosen_entries
     from SpineFractureSegLib.engine.paper_benchmark.presets import preset
@@ -46,10 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     from SpineFractureSegLib.engine.side_by_side import side_by_side
     from SpineFractureSegLib.engine.simulator.shapes import shape_library
 
-    if min(arguments.seeds, arguments.processes, arguments.jobs) < 1:
-        raise UserError("--seeds, --processes and --jobs must be 1 or more.")
+    check_training_arguments(arguments)
     entries = chosen_entries(arguments.only)
-    choose_device(arguments.device)  # first: what is wrong with it is said before the long work
     size = preset(arguments.preset)
     folder, on_progress = Path(arguments.output), progress_to(sys.stderr, arguments.progress)
     library = arguments.library or shape_library()

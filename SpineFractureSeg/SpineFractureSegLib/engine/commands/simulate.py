@@ -20,6 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from SpineFractureSegLib.engine.commands.shape_arguments import add_mesh_arguments
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
 
 # as in fractures.py and part_fractures.py, without loading numpy for every command's help; a test holds them together
@@ -41,10 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height-loss", type=_range, default=(0.3, 0.5), metavar="LOW,HIGH", help="with --vertebra")
     parser.add_argument("--held-out", action="store_true", help="scanners and patterns that training never draws")
     parser.add_argument("--gallery", action="store_true", help="contact sheets to look at, instead of cases")
-    parser.add_argument("--shapes", metavar="FOLDER", help="with --gallery: of meshes (.ply) of single real vertebrae")
-    parser.add_argument(
-        "--shapes-table", metavar="CSV", help="columns file, vertebra and genant (default: shapes.csv in that folder)"
-    )
+    add_mesh_arguments(parser, "with --gallery: ")
     parser.add_argument("--images", action="store_true", help="also write images that any viewer opens")
     parser.add_argument("--processes", type=int, default=1)
     add_progress_argument(parser)

@@ -1,7 +1,5 @@
 """From results to the two tables, as rows, Markdown and CSV."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +8,7 @@ from SpineFractureSegLib.engine.paper_benchmark.cost import Cost
 from SpineFractureSegLib.engine.paper_benchmark.entries import ABLATION, COMPARISON, OURS, Entry
 from SpineFractureSegLib.engine.paper_benchmark.run import NetworkResult
 from SpineFractureSegLib.engine.paper_benchmark.slice_scores import summarize
+from SpineFractureSegLib.engine.text_table import csv_table, markdown_table
 
 TITLES = {
     COMPARISON: "Comparison with other networks (the paper's Table 2)",
@@ -101,17 +100,12 @@ def verdict(rows: Sequence[Row]) -> str:
 
 def markdown(rows: Sequence[Row]) -> str:
     """The table, for a page."""
-    lines = [HEADER, ["---"] * len(HEADER), *(row.cells() for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(HEADER, [row.cells() for row in rows])
 
 
 def csv_text(rows: Sequence[Row]) -> str:
     """All rows, with the table's name first."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["table", *HEADER])
-    writer.writerows([row.entry.table, *row.cells()] for row in rows)
-    return file.getvalue()
+    return csv_table(["table", *HEADER], [[row.entry.table, *row.cells()] for row in rows])
 
 
 def _cost_cells(cost: Cost | None) -> list[str]:

@@ -280,11 +280,12 @@ def _lesion_weights(stack: _Stack, pixel_mm2: float, evenness: float) -> np.ndar
 
     A lesion is a fractured body, or all that was drawn as fracture.
     """
-    drawn = 0 if stack.fracture_map is None else stack.fracture_map == MAP_FRACTURE
-    bodies = np.where(drawn, 0, stack.bodies) if np.any(drawn) else stack.bodies
-    lesions = [bodies == body for body in np.flatnonzero(stack.class_of_body == FRACTURED)]
+    lesions = [stack.bodies == body for body in np.flatnonzero(stack.class_of_body == FRACTURED)]
+    if stack.fracture_map is not None:
+        drawn = stack.fracture_map == MAP_FRACTURE
+        lesions = [*(lesion & ~drawn for lesion in lesions), drawn]
     weight = np.zeros(len(stack.hu), np.int64)
-    for lesion in [*lesions, drawn] if np.any(drawn) else lesions:
+    for lesion in lesions:
         area = np.count_nonzero(lesion, axis=(1, 2)) * pixel_mm2
         # a site may draw thin zones instead of bodies: then the larger half of its own slices is enough
         enough = area > min(FRACTURE_AREA_MM2, area.max() / 2)
