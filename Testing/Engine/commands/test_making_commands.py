@@ -66,6 +66,8 @@ def test_one_vertebra_is_fractured_on_the_cts_own_grid(spine_files, tmp_path):
         (["--vertebra", "21", "--label-ids", "totalsegmentator"], "no complete vertebra 21"),
         (["--height-loss", "0.9,0.2", "--vertebra", "21"], "expected two shares"),
         (["--count", "-1"], "--count must be 0 or more"),
+        (["--shapes", "meshes"], "give --gallery as well"),
+        (["--gallery", "--shapes-table", "shapes.csv"], "name that with --shapes as well"),
     ],
 )
 def test_what_cannot_be_simulated_is_said_in_one_sentence(spine_files, tmp_path, capsys, words, said):

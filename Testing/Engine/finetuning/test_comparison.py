@@ -24,6 +24,8 @@ def compared(before, after):
     [
         ((0.5, 1), (0.6, 1), False),
         ((0.5, 1), (0.5, 1), False),
+        ((0.5, 1), (0.499, 1), False),  # some voxels at a border
+        ((0.5, 1), (0.499, 2), True),
         ((0.5, 1), (0.49, 0), True),
         ((0.5, 1), (0.51, 2), True),  # a hundredth does not make up for a false finding
         ((0.5, 1), (0.6, 2), False),

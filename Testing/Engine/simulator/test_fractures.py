@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,19 @@ def test_every_type_can_be_drawn_and_its_truth_is_what_the_label_map_shows(made_
         assert 1 - after[place] / before[place] == pytest.approx(loss, abs=0.13)
     if kind not in ("split", "chance"):
         assert 0.25 <= max(fracture.height_loss.values()) <= 0.5
+
+
+def test_a_flat_wedge_loses_its_front_and_keeps_its_middle(made_spine, frame):
+    def losses(flat_wedges):
+        config = replace(CONFIG, flat_wedges=flat_wedges)
+        seeds = [np.random.default_rng(seed) for seed in range(12)]
+        drawn = [draw_fracture(rng, made_spine, frame, "wedge", (0.3, 0.4), config) for rng in seeds]
+        return [wedge.height_loss["middle"] / wedge.height_loss["anterior"] for wedge in drawn if wedge]
+
+    flat, concave = losses(1.0), losses(0.0)
+    assert min(len(flat), len(concave)) > 6
+    assert np.median(flat) < 0.5
+    assert np.median(flat) < np.median(concave) - 0.2
 
 
 def test_a_loss_that_the_label_map_does_not_show_is_rejected(made_spine, frame):

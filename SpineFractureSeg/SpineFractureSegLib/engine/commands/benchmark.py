@@ -9,7 +9,8 @@
   spine-fracture-seg benchmark ablation --preset cpu --output ablation
 
 accuracy simulates --count cases on the test spines of the shape library (patients that were not trained on), with
-scanners and patterns that training never draws, and scores whole volumes. --real-ct adds CTs without known fracture:
+scanners and patterns that training never draws, and scores whole volumes; --split train does it on the spines that were
+trained on, which tells what other people's spines cost. --real-ct adds CTs without known fracture:
 every finding there is a false alarm. The fractured vertebrae that the library's label maps of --shapes-split hold are
 put into synthesized surroundings; those of the training part were trained on. --shapes adds meshes of single vertebrae,
 each put into a spine of the library; those of grade 0 are controls.
@@ -36,7 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from SpineFractureSegLib.engine.commands import benchmark_ablation, benchmark_paper
-from SpineFractureSegLib.engine.commands.shape_arguments import add_mesh_arguments
+from SpineFractureSegLib.engine.commands.shape_arguments import add_mesh_arguments, check_mesh_arguments
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     accuracy.add_argument("--count", type=int, default=24, help="simulated cases; 0: none (default: 24)")
     accuracy.add_argument("--seed", type=int, default=900_000)
     accuracy.add_argument("--library", metavar="FOLDER", help="spines; default: the shape library of the clone")
-    accuracy.add_argument("--split", choices=("validation", "test"), default="test")
+    accuracy.add_argument(
+        "--split", choices=("train", "validation", "test"), default="test", help="part of the library (default: test)"
+    )
     accuracy.add_argument("--real-ct", action="append", default=[], metavar="CT", help="may be given several times")
     accuracy.add_argument("--processes", type=int, default=1, help="processes that simulate")
     vertebrae = kinds.add_parser("vertebrae", help="instances, heights and Genant grades of vertebral bodies")
@@ -210,6 +213,7 @@ def _real_shapes(arguments: argparse.Namespace) -> list["RealShape"]:
     from SpineFractureSegLib.engine.benchmark.real_shapes import shapes_of_library
     from SpineFractureSegLib.engine.simulator.shapes import load_library, shape_library
 
+    check_mesh_arguments(arguments)
     if not arguments.shapes_split and not arguments.shapes:
         return []
     spines = load_library(arguments.library or shape_library())

@@ -20,7 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from SpineFractureSegLib.engine.commands.shape_arguments import add_mesh_arguments
+from SpineFractureSegLib.engine.commands.shape_arguments import add_mesh_arguments, check_mesh_arguments
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
 
 # as in fractures.py and part_fractures.py, without loading numpy for every command's help; a test holds them together
@@ -59,6 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError("--count must be 0 or more and --processes 1 or more.")
     if arguments.ct and not arguments.labels:
         raise UserError("--ct needs --labels, a vertebra label map of the same patient, to know where to fracture.")
+    check_mesh_arguments(arguments)
+    if arguments.shapes and not arguments.gallery:
+        raise UserError("--shapes adds real shapes to the gallery's figure of heights; give --gallery as well.")
     if arguments.vertebra is not None:
         return _fracture_one(arguments)
     with tempfile.TemporaryDirectory() as own:

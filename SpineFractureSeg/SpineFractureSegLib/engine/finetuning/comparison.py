@@ -27,6 +27,7 @@ from SpineFractureSegLib.engine.volume import read_ct
 from SpineFractureSegLib.engine.writers import write_mask
 
 _WORTH_A_FALSE_FINDING = 0.02  # of Dice: a gain below it does not make up for more false findings
+_SAME_DICE = 0.005  # a loss that a few voxels at the border make
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,11 @@ class Comparison:
 
     @property
     def worse(self) -> bool:
-        """Whether the child is no better on the held-out cases: a lower Dice, or more false findings for hardly any."""
+        """On the held-out cases: a Dice lower by more than a trace, or more false findings for hardly any gain."""
         gain = self.after.dice - self.before.dice
-        return gain < 0 or (gain < _WORTH_A_FALSE_FINDING and self.after.false_findings > self.before.false_findings)
+        return gain < -_SAME_DICE or (
+            gain < _WORTH_A_FALSE_FINDING and self.after.false_findings > self.before.false_findings
+        )
 
     def to_json(self) -> dict:
         """``before``, ``after``, ``worse``, ``cases``, and ``simulated`` where there are simulated cases."""

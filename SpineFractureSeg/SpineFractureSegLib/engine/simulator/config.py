@@ -29,6 +29,7 @@ class SimulationConfig:
     intact_height_loss: Range = (-0.08, 0.13)  # natural variation of intact vertebrae, deformed the same way
     intact_deformed: float = 0.5  # probability that an intact vertebra is deformed within that range
     dead_zone: Range = (0.13, 0.19)  # between the two nothing is drawn, trained on or scored
+    flat_wedges: float = 0.5  # of the wedges: probability that the front alone gives way and the middle stays
     lateral_tilt: float = 0.3  # standard deviation of a wedge's direction about the body's axis, radians
     acute: float = 0.6  # probability of an acute compression fracture; the others are healed
     impaction_band: float = 0.65  # probability of a dense band, in acute fractures

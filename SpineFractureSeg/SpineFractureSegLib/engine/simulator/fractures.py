@@ -52,7 +52,7 @@ def draw_fracture(
             drawn = draw_squeezes(
                 rng,
                 frame,
-                _SQUEEZED_AS.get(kind, kind),
+                _squeezed_as(rng, kind, config),
                 height_loss,
                 config.lateral_tilt,
                 intact=False,
@@ -68,6 +68,13 @@ def draw_fracture(
         if planned is None or (abs(largest - planned) < _TOLERANCE and height_loss[0] <= largest <= height_loss[1]):
             return deformation
     return None
+
+
+def _squeezed_as(rng: np.random.Generator, kind: str, config: SimulationConfig) -> str:
+    """The kind of loss over the endplates, as ``draw_profile`` names it."""
+    if kind == "wedge" and rng.random() < config.flat_wedges:
+        return "flat wedge"
+    return _SQUEEZED_AS.get(kind, kind)
 
 
 def draw_intact(

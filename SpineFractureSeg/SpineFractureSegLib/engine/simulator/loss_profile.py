@@ -16,6 +16,10 @@ _REACH_MM = 20.0  # how far the table reaches beyond the body; the edge value ho
 _SQUEEZED_DISC = 0.07  # share of the body's height that a disc gives way by where the endplate stays
 _STEEPEST = 0.27  # tangent of the largest lean: 15 degrees for one vertebra
 _LARGEST_LOSS = 0.72
+# share of the loss that the rim has, too: the rest is a dent
+_RIM = {"wedge": (0.4, 0.95), "flat wedge": (0.9, 1.0), "biconcave": (0.0, 0.35)}
+# exponent of the loss from the far wall to the side that gives way
+_STEEPNESS = {"flat wedge": (1.5, 3.5)}
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ def draw_profile(
     """A random loss over the endplate of the given kind.
 
     Args:
-        kind: "wedge" (the front gives way), "lateral" (one side), "biconcave" (the middle), "crush" (all of it).
+        kind: "wedge" (the front gives way, and the middle mostly with it), "flat wedge" (the front alone, as in most of
+            the real wedges of the data), "lateral" (one side), "biconcave" (the middle), "crush" (all of it).
         loss: about the largest share of the height that is lost; negative makes the body taller.
         lateral_tilt: standard deviation of the slope from left to right.
         whole_body: compress all of the body evenly, as a naturally lower body is, not one broken layer.
@@ -77,8 +82,7 @@ def draw_profile(
         indexing="ij",
     )
     slope = _slope(rng, kind, 2 * depth / deep, 2 * width / wide, lateral_tilt)
-    # real wedges are concave too: their middle is mostly lower than their front
-    rim = rng.uniform(0, 0.35) if kind == "biconcave" else rng.uniform(0.4, 0.95)
+    rim = rng.uniform(*_RIM.get(kind, _RIM["wedge"]))
     follow = loss * rim * slope
     dent = _dent(rng, depth / deep, width / wide)
     pressed_in = loss * (1 - rim) * (dent if kind == "biconcave" else 0.2 + 0.9 * dent)
@@ -101,7 +105,9 @@ def _slope(
     angle = rng.choice((-1, 1)) * rng.uniform(0.9, 1.6) if kind == "lateral" else rng.normal(0, lateral_tilt)
     along = np.clip((1 + forward * np.cos(angle) + sideward * np.sin(angle)) / 2, 0, 1.1)
     hinge = rng.uniform(0.7, 1) if kind == "crush" else rng.uniform(0, 0.35)  # the loss at the far wall
-    return hinge + (1 - hinge) * along ** rng.uniform(0.8, 1.6)
+    if kind == "flat wedge":
+        hinge *= 0.3
+    return hinge + (1 - hinge) * along ** rng.uniform(*_STEEPNESS.get(kind, (0.8, 1.6)))
 
 
 def _dent(rng: np.random.Generator, depth: np.ndarray, width: np.ndarray) -> np.ndarray:
