@@ -45,6 +45,13 @@ def test_every_real_ct_comes_with_fractures_and_with_its_twin(library, tmp_path)
     assert all(about["type"] == "intact" for about in twin.truth["vertebrae"].values())
 
 
+@pytest.mark.parametrize(("weight", "name"), [(1e-6, "labels"), (1e6, "made")])
+def test_the_weight_of_real_cts_rules_which_spines_are_drawn_after_each_ct_once(library, tmp_path, weight, name):
+    config = replace(SMALL, real_ct_weight=weight, twins=0.0)
+    made = generate_cases(library, "train", 4, tmp_path / "cases", config=config).simulated
+    assert [path.stem.split("-")[2] for path in made] == ["made", name, name, name]
+
+
 @pytest.fixture
 def library_with_arches(made_spine, tmp_path):
     """One CT whose labels are of whole vertebrae."""

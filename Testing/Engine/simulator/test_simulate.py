@@ -124,8 +124,10 @@ def test_a_vertebra_that_is_not_there_cannot_be_fractured(made_spine, label_spin
         fracture_in_place(label_spine, 21, "wedge", (0.3, 0.4), seed=0)
 
 
-def test_a_config_that_draws_from_the_dead_zone_is_refused():
+def test_a_config_that_draws_from_the_dead_zone_or_nothing_is_refused():
     with pytest.raises(ValueError, match="dead zone"):
         SimulationConfig(height_loss=(0.15, 0.6))
+    with pytest.raises(ValueError, match="real_ct_weight must be more than 0"):
+        SimulationConfig(real_ct_weight=0)
     assert SimulationConfig() != HELD_OUT
     assert not set(HELD_OUT.slice_thickness_mm) & set(SimulationConfig().slice_thickness_mm)

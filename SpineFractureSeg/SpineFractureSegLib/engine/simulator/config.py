@@ -9,13 +9,15 @@ Range = tuple[float, float]
 class SimulationConfig:
     """What is drawn for one simulated case.
 
-    Raises: ValueError, when a height loss would fall into the dead zone between intact and fractured.
+    Raises: ValueError, when a height loss would fall into the dead zone between intact and fractured, or types and
+        weights do not fit.
     """
 
     shape: tuple[int, int, int] = (208, 168, 88)  # voxels (z, y, x) of the case at 1 mm
 
     # fractures
     fracture_count: tuple[float, ...] = (0.2, 0.5, 0.3)  # probability of 0, 1, 2 new fractures
+    real_ct_weight: float = 2.5  # of a spine with a CT, where one whose Hounsfield units are synthesized has 1
     twins: float = 0.4  # probability that a case in a real CT is followed by the same case without its fractures
     resynthesized: float = 0.2  # probability that a CT gives its anatomy alone, with Hounsfield units synthesized
     types: tuple[str, ...] = ("wedge", "lateral", "biconcave", "crush", "burst", "split", "chance")
@@ -72,6 +74,8 @@ class SimulationConfig:
                 f"intact {self.intact_height_loss} and fractured {self.height_loss} height loss must lie outside "
                 f"the dead zone {self.dead_zone}"
             )
+        if self.real_ct_weight <= 0:
+            raise ValueError(f"real_ct_weight must be more than 0, not {self.real_ct_weight}")
         for types, weights in ((self.types, self.type_weights), (self.part_types, self.part_weights)):
             if len(types) != len(weights):
                 raise ValueError(f"types {types} and their weights {weights} must have one length")

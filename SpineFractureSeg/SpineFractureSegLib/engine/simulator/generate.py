@@ -19,8 +19,6 @@ from SpineFractureSegLib.engine.simulator.shapes import Spine, load_library
 from SpineFractureSegLib.engine.simulator.simulate import simulate_case
 from SpineFractureSegLib.engine.simulator.vertebra_frame import frames_of
 
-# A spine with a real CT is drawn more often than one whose Hounsfield units are synthesized: it is closer to the job.
-_REAL_CT_WEIGHT = 2.5
 _SACRA = 2  # made below one label map without sacrum; each costs time to make and memory to keep
 
 
@@ -118,7 +116,7 @@ def _jobs(spines: dict[str, Spine], count: int, seed: int, config: SimulationCon
     labelled = [name for name, spine in spines.items() if candidates_of(spine, frames_of(spine)) or spine.genant]
     if count and not labelled:
         raise FileNotFoundError("no spine of the library has a vertebra that could be fractured")
-    weight = np.array([_REAL_CT_WEIGHT if spines[name].hu is not None else 1.0 for name in labelled])
+    weight = np.array([config.real_ct_weight if spines[name].hu is not None else 1.0 for name in labelled])
     weight *= [np.sqrt(len(spines[name].ids)) for name in labelled]
     first = [name for name in labelled if spines[name].hu is not None]
     rng = np.random.default_rng((seed, 7))

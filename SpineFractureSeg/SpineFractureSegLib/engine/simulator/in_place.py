@@ -15,6 +15,7 @@ from SpineFractureSegLib.engine.simulator.truth import drawn_map, truth_of
 from SpineFractureSegLib.engine.simulator.vertebra_frame import frames_of
 
 UNTOUCHED = SimulationConfig(mimics=0.0, cement=0.0, implants=0.0)
+_DRAWS = 8  # a narrow range of losses is missed by every third draw
 
 
 def fracture_in_place(
@@ -49,7 +50,8 @@ def fracture_in_place(
     elif vertebra == SACRUM:
         raise ValueError(f"{kind} fractures are not made of the sacrum")
     else:
-        deformation = draw_fracture(rng, spine, frames[vertebra], kind, height_loss, config)
+        drawn = (draw_fracture(rng, spine, frames[vertebra], kind, height_loss, config) for _ in range(_DRAWS))
+        deformation = next((fracture for fracture in drawn if fracture is not None), None)
     if deformation is None and kind in PART_KINDS:
         raise ValueError(f"the label map holds no part of vertebra {vertebra} for a {kind} fracture")
     if deformation is None:
