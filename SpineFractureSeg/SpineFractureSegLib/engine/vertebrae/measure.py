@@ -23,6 +23,7 @@ COVERED_FROM = 0.1  # share of a body in the mask from which it is flagged
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 _CUT_MM3 = 60.0  # of a body in the outermost layer of the CT; less is a spur
 _HIGHEST_MIDDLE = 1.2  # times the higher end: vertebral bodies are waisted or flat, none bulges so
+_LOWEST_END = 0.55  # times the middle: even a wedge that is flat in its middle keeps more than that in front
 _MARGIN_MM = 4.0  # around a body's box
 
 
@@ -104,15 +105,17 @@ def with_flags(vertebrae: Sequence[Vertebra], labels: sitk.Image, mask: sitk.Ima
 
 
 def believable(heights_mm: dict[str, float] | None) -> dict[str, float] | None:
-    """The heights, or None where the middle is far higher than front and back: corners of the outline are missing then.
+    """The heights, or None where the middle is far higher than an end: corners of the outline are missing then.
 
     >>> believable({"anterior": 9.4, "middle": 27.8, "posterior": 16.9}) is None
+    True
+    >>> believable({"anterior": 10.3, "middle": 21.3, "posterior": 22.6}) is None
     True
     """
     if heights_mm is None:
         return None
-    ends = max(heights_mm["anterior"], heights_mm["posterior"])
-    return heights_mm if heights_mm["middle"] <= _HIGHEST_MIDDLE * ends else None
+    ends, middle = (heights_mm["anterior"], heights_mm["posterior"]), heights_mm["middle"]
+    return heights_mm if middle <= _HIGHEST_MIDDLE * max(ends) and min(ends) >= _LOWEST_END * middle else None
 
 
 def _measured(
