@@ -25,6 +25,7 @@ test: lint test-engine test-scene test-packaging
 
 test-engine: .venv/installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) Testing/Engine
+	$(BIN)/python -m pytest SpineFractureSeg/SpineFractureSegLib/engine  # the examples in the docstrings
 
 # On real MRML and a stand-in of Slicer's application, which is why they have a process of their own.
 test-scene: .venv/installed-test

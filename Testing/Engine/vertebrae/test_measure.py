@@ -11,7 +11,7 @@ from scipy import ndimage
 from SpineFractureSegLib.engine.vertebrae.field_of_view import FieldOfView
 from SpineFractureSegLib.engine.vertebrae.heights import genant_grade, genant_of_losses
 from SpineFractureSegLib.engine.vertebrae.instances import find_bodies
-from SpineFractureSegLib.engine.vertebrae.measure import SpineVolume, measure_vertebrae, with_flags
+from SpineFractureSegLib.engine.vertebrae.measure import SpineVolume, believable, measure_vertebrae, with_flags
 from SpineFractureSegLib.engine.vertebrae.vertebra import PLACES, Vertebra
 
 WEDGE = {"anterior_mm": 15.0}
@@ -204,3 +204,20 @@ def test_a_vertebra_is_plain_json():
 def test_what_no_vertebra_has_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         made(**{"number": 1, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("heights", "kept"),
+    [
+        ((20.0, 21.0, 22.0), True),
+        ((9.4, 27.8, 16.9), False),  # both ends lack a corner
+        ((10.3, 21.3, 22.6), False),  # the front lacks one: the first sacral body, badly outlined
+        ((22.6, 21.3, 10.3), False),
+        ((11.0, 16.0, 21.0), True),  # a severe wedge
+        ((13.0, 21.0, 22.0), True),  # one that is flat in its middle
+    ],
+)
+def test_heights_are_withheld_where_a_corner_of_the_outline_is_missing(heights, kept):
+    measured = dict(zip(("anterior", "middle", "posterior"), heights, strict=True))
+    assert (believable(measured) == measured) is kept
+    assert believable(None) is None
