@@ -31,6 +31,7 @@ CARD = ModelCard(
     parent="Older 2",
     threshold=0.4,
     min_volume_mm3=500.0,
+    body_surface=0.55,
 )
 
 
@@ -138,6 +139,8 @@ def test_a_failed_save_keeps_the_older_file_and_no_partial_one(error, network, t
         {"threshold": 1.0},
         {"min_volume_mm3": -1.0},
         {"min_volume_mm3": float("nan")},
+        {"body_surface": 0.0},
+        {"body_surface": 1.0},
         {"created": "yesterday"},
     ],
 )
@@ -252,6 +255,7 @@ def preprocessing_fields(**changes):
         ({"threshold": 1.5}, "between 0 and 1"),
         ({"min_volume_mm3": float("inf")}, "min_volume_mm3"),
         ({"min_volume_mm3": -3}, "min_volume_mm3"),
+        ({"body_surface": 1.5}, "body_surface"),
         ({"scores": []}, "scores"),
         (network_fields(width="16"), "width must be int"),
         (network_fields(width=-1), "width"),

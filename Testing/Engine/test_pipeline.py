@@ -318,6 +318,16 @@ def test_a_turned_copy_has_the_same_vertebrae(ct):
         assert one.middle_mm == pytest.approx(other.middle_mm, abs=0.3)
 
 
+def test_heights_are_measured_from_the_surface_that_the_card_names(ct):
+    outer, inner = (
+        segment_ct(ct, made_model(network=StripesOfBone(2, smoothing=5), body_surface=surface), device="cpu").spine
+        for surface in (0.3, 0.7)
+    )
+    assert len(outer) == len(inner) == 4
+    for large, small in zip(outer, inner, strict=True):
+        assert large.middle_mm > small.middle_mm + 0.3
+
+
 def test_only_a_model_that_says_so_answers_by_whole_bodies(ct):
     answers = {}
     for by_body in (False, True):

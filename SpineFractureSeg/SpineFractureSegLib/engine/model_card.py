@@ -41,6 +41,7 @@ class ModelCard:
     min_volume_mm3: float = 0.0  # smaller connected components are dropped
     by_body: bool = False  # a fracture is a whole body: its probability is averaged over it
     body_gate: float = 0.0  # otherwise: over the bodies whose mean is lower; at most the threshold, so they are intact
+    body_surface: float = 0.5  # probability of a vertebra at the surface of its body, from which heights are measured
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -50,6 +51,8 @@ class ModelCard:
             raise ValueError(f"threshold must lie between 0 and 1, not {self.threshold}")
         if not 0.0 <= self.body_gate <= self.threshold:
             raise ValueError(f"body_gate must lie between 0 and the threshold, {self.threshold}, not {self.body_gate}")
+        if not 0.0 < self.body_surface < 1.0:
+            raise ValueError(f"body_surface must lie between 0 and 1, not {self.body_surface}")
         if not 0.0 <= self.min_volume_mm3 < math.inf:
             raise ValueError(f"min_volume_mm3 must be 0 or more, not {self.min_volume_mm3}")
 

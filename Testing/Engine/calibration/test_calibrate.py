@@ -113,6 +113,7 @@ def test_the_command_writes_a_model_that_loads(model_file, paths, capsys):
     shown = capsys.readouterr().out
     assert "before" in shown
     assert "temperature" in shown
+    assert "error of heights (mm), 0 bodies" in shown  # of an untrained network
     card = read_parts(output)[2]
     assert card.scores["calibration"]["cases"] == 2
     before, after = load_model(model_file).network, load_model(output).network

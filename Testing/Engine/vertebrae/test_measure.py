@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
+from scipy.special import logit
 
 from SpineFractureSegLib.engine.vertebrae.field_of_view import FieldOfView
 from SpineFractureSegLib.engine.vertebrae.heights import genant_grade, genant_of_losses
@@ -19,10 +20,10 @@ CRUSH = {"anterior_mm": 13.0, "posterior_mm": 14.0}
 BICONCAVE = {"hollow_mm": 8.0}
 
 
-def measured(probability, spacing_mm=1.0, hu=None, fracture=None, field_of_view=None):
+def measured(probability, spacing_mm=1.0, hu=None, fracture=None, field_of_view=None, surface=0.5):
     hu = np.full(probability.shape, 150, np.int16) if hu is None else hu
     fracture = np.zeros_like(probability) if fracture is None else fracture
-    volume = SpineVolume(fracture, probability, hu, spacing_mm, (0.0, 0.0, 0.0))
+    volume = SpineVolume(fracture, probability, hu, spacing_mm, (0.0, 0.0, 0.0), surface)
     field_of_view = field_of_view or FieldOfView.of_array(probability.shape, spacing_mm)
     return measure_vertebrae(find_bodies(probability, spacing_mm), volume, field_of_view)
 
@@ -41,6 +42,15 @@ def test_heights_are_those_of_the_shape(make_column, changed, error_mm, spacing_
         found = [getattr(vertebra, f"{place}_mm") for place in PLACES]
         assert found == pytest.approx(true_heights(body), abs=error_mm)
         assert (vertebra.width_mm, vertebra.depth_mm) == pytest.approx((body.width_mm, body.depth_mm), abs=2.0)
+
+
+def test_heights_end_where_the_probability_is_that_of_the_surface(make_column):
+    _, probability = make_column(3, spacing_mm=0.5, shape_mm=(130, 130, 90))
+    outer, inner = (measured(probability, 0.5, surface=surface) for surface in (0.3, 0.7))
+    between = 2 * 0.4 * (logit(0.7) - logit(0.3))  # the probability is the logistic function of the distance / 0.4 mm
+    for large, small in zip(outer, inner, strict=True):
+        for place in PLACES:
+            assert getattr(large, f"{place}_mm") - getattr(small, f"{place}_mm") == pytest.approx(between, abs=0.2)
 
 
 def test_a_spur_in_front_is_no_part_of_the_body(make_column):

@@ -2,7 +2,7 @@
 
 First how the answers are fused (plane weights, average over bodies), on those of the model as it is, and the
 temperature of what is fused; then a second run with the temperature in the weights, on which threshold and smallest
-lesion are chosen: what is measured is what will be used.
+lesion are chosen: what is measured is what will be used. Heights decide where the surface of a body lies.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from SpineFractureSegLib.engine.array_metrics import dice_from_counts
 from SpineFractureSegLib.engine.benchmark.case_score import compare
 from SpineFractureSegLib.engine.benchmark.reliability import Reliability
 from SpineFractureSegLib.engine.calibration.answers import Answer, Fusion, answers_of
+from SpineFractureSegLib.engine.calibration.body_surface import SurfaceChoice, choose_body_surface
 from SpineFractureSegLib.engine.calibration.operating_point import (
     Reading,
     choose_operating_point,
@@ -37,6 +38,7 @@ class Calibration:
     reading: Reading
     before: dict[str, float]
     after: dict[str, float]
+    surface: SurfaceChoice
     within_limit: bool  # False: no operating point has as few false positives as were allowed
 
 
@@ -49,7 +51,7 @@ def calibrate(
     on_progress: ProgressCallback = no_progress,
     should_stop: StopQuery = never_stop,
 ) -> Calibration:
-    """Chooses temperature, fusion, threshold and smallest lesion. The same arguments give the same model.
+    """Chooses temperature, fusion, threshold, smallest lesion, surface of bodies: the same arguments, the same model.
 
     Args:
         model: unchanged.
@@ -77,6 +79,7 @@ def calibrate(
     answers = answers_of(model, paths, device, on_progress, should_stop, "cases after")
     chosen = choose_operating_point(answers, [fusion], false_positives)
     after = measure(answers, chosen.reading)
+    surface = choose_body_surface(answers, model.card.body_surface)
     within_limit = chosen.false_positives <= false_positives
 
     record = {
@@ -88,9 +91,11 @@ def calibrate(
         "within_limit": within_limit,
         "before": _stored(before),
         "after": _stored(after),
+        "surface": {"bodies": surface.bodies, **_stored(surface.errors_mm)},
     }
     calibrated = _with_reading(model, chosen.reading, record)
-    return Calibration(calibrated, temperature, chosen.reading, before, after, within_limit)
+    calibrated = replace(calibrated, card=replace(calibrated.card, body_surface=surface.surface))
+    return Calibration(calibrated, temperature, chosen.reading, before, after, surface, within_limit)
 
 
 def reading_of(model: Model) -> Reading:

@@ -1,4 +1,4 @@
-"""Calibrate a trained model: temperature, threshold, smallest lesion and fusion, chosen on validation cases.
+"""Calibrate a trained model on validation cases: temperature, threshold, smallest lesion, fusion, surface of bodies.
 
   spine-fracture-seg calibrate runs/cpu/model.safetensors --output calibrated.safetensors
   spine-fracture-seg calibrate model.safetensors --output calibrated.safetensors --cases 40 --real-ct chest.nii.gz
@@ -9,7 +9,8 @@ fracture, or on prepared cases (--data, the validation part where there are part
 known fracture. Chosen are the temperature with the least cross-entropy within vertebral bodies, and threshold, smallest
 lesion, plane weights and whether the probability is averaged over each body: those of the best pooled Dice with at most
 --false-positives false findings a scan, over all scans; of nearly equal thresholds the lowest, as a missed fracture
-costs more than a little of the outline. The same arguments give the same model.
+costs more than a little of the outline. Where the cases have label maps of their bodies, the probability at a body's
+surface is the one that measures their heights best. The same arguments give the same model.
 Calibrate on patients that neither train nor test the model.
 """
 
@@ -131,11 +132,14 @@ def _table(found: "Calibration") -> str:
     lines = [f"{'':<46} {'before':>8} {'after':>8}"]
     for key, name in _ROWS.items():
         lines.append(f"{name:<46} {_shown(found.before[key]):>8} {_shown(found.after[key]):>8}")
+    heights = (_shown(error) for error in found.surface.errors_mm.values())
+    lines.append("{:<46} {:>8} {:>8}".format(f"error of heights (mm), {found.surface.bodies} bodies", *heights))
     weights = ", ".join(f"{plane} {share:g}" for plane, share in reading.fusion.shares.items() if share)
     lines.append(
         f"temperature {found.temperature:g}, threshold {reading.threshold:g}, smallest lesion "
         f"{reading.min_volume_mm3:g} mm3, planes: {weights}, "
-        f"{'averaged over each body' if reading.fusion.by_body else 'voxel by voxel'}"
+        f"{'averaged over each body' if reading.fusion.by_body else 'voxel by voxel'}, "
+        f"surface of bodies at {found.surface.surface:g}"
     )
     return "\n".join(lines)
 

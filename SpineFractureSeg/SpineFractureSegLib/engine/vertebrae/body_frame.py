@@ -1,7 +1,8 @@
 """A vertebral body's own axes, its endplates and walls, from its probability, with less than a voxel of error.
 
 Words: *height* runs along the body's axis to the head, *depth* to the belly, *width* to the patient's left; in mm from
-the body's centre. A surface is where the probability falls through 0.5 between two samples. Arrays are (z, y, x).
+the body's centre. A surface is where the probability falls through a value, one half unless the model card says
+otherwise, between two samples. Arrays are (z, y, x).
 """
 
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-_SURFACE = 0.5  # probability
+SURFACE = 0.5  # probability
 _STEP_MM = 0.5  # of samples along a line
 _GRID_MM = 2.0  # between the lines along the height
 _MIDDLE_MM = 5.0  # half the width, and the depth, of the slab in which depth and width are taken
@@ -64,10 +65,14 @@ class BodyFrame:
 
 
 class BodyVolume:
-    """The probability of one body, which can be asked along lines."""
+    """The probability of one body, which can be asked along lines.
 
-    def __init__(self, probability: np.ndarray, spacing_mm: float) -> None:
+    Args: surface: the probability at its surface.
+    """
+
+    def __init__(self, probability: np.ndarray, spacing_mm: float, surface: float = SURFACE) -> None:
         self.probability, self.spacing_mm = probability.astype(np.float32, copy=False), spacing_mm
+        self.surface = surface
 
     def extent_along(self, frame: BodyFrame, depth: np.ndarray, width: np.ndarray, reach_mm: float) -> np.ndarray:
         """(N, 2) lowest and highest height of the body on lines along its axis at (depth, width); nan where it is not.
@@ -77,13 +82,13 @@ class BodyVolume:
         height = np.arange(-reach_mm, reach_mm + _STEP_MM / 2, _STEP_MM)
         values = self._sampled(frame, height[None, :], depth[:, None], width[:, None])
         ends = np.full((len(values), 2), np.nan)
-        inside = values >= _SURFACE
+        inside = values >= self.surface
         hit = np.flatnonzero(inside.any(axis=1))
         first, last = inside[hit].argmax(axis=1), inside.shape[1] - 1 - inside[hit, ::-1].argmax(axis=1)
         for side, (index, step) in enumerate(((first, -1), (last, 1))):
             beyond = np.clip(index + step, 0, len(height) - 1)
             here, there = values[hit, index], values[hit, beyond]
-            share = np.where(beyond == index, 0.0, (here - _SURFACE) / np.maximum(here - there, 1e-6))
+            share = np.where(beyond == index, 0.0, (here - self.surface) / np.maximum(here - there, 1e-6))
             ends[hit, side] = height[index] + step * _STEP_MM * share
         return ends
 

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from SpineFractureSegLib.engine.vertebrae.body_frame import BodyFrame, BodyVolume, fit_frame
+from SpineFractureSegLib.engine.vertebrae.body_frame import SURFACE, BodyFrame, BodyVolume, fit_frame
 from SpineFractureSegLib.engine.vertebrae.by_body import body_probabilities
 from SpineFractureSegLib.engine.vertebrae.field_of_view import FieldOfView
 from SpineFractureSegLib.engine.vertebrae.height_loss import height_losses
@@ -36,6 +36,7 @@ class SpineVolume:
     hu: np.ndarray  # Hounsfield units
     spacing_mm: float
     origin_mm: tuple[float, float, float]  # LPS position (x, y, z) of the center of the first voxel
+    surface: float = SURFACE  # probability of a vertebral body at its surface
 
     def positions_mm(self, voxels: np.ndarray) -> np.ndarray:
         """LPS (N, 3) of voxels (N, 3) as (slice, row, column)."""
@@ -129,7 +130,7 @@ def _measured(
     mask = labels == number
     own = np.where(ndimage.binary_erosion(mask), 1.0, volume.vertebra[box])  # holes are body
     beside = ndimage.binary_dilation(mask, iterations=2) & (labels == 0)  # where the probability falls to its surface
-    own = BodyVolume(np.where(mask | beside, own, 0.0), volume.spacing_mm)
+    own = BodyVolume(np.where(mask | beside, own, 0.0), volume.spacing_mm, volume.surface)
     frame = fit_frame(own, mask, _up(bodies, positions, volume))
     at_border = field_of_view.reached_by(positions, volume.spacing_mm).sum() * volume.spacing_mm**3
     return _Body(
