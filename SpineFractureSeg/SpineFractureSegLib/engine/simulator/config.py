@@ -61,6 +61,7 @@ class SimulationConfig:
     slice_thickness_mm: tuple[float, ...] = (2.0, 3.0, 4.0, 5.0)  # one of these, in thick_slices of the cases
     thick_slices: float = 0.5
     as_scanned: float = 0.3  # probability that a real CT's scan is left as it is
+    contrast_medium: float = 0.0  # probability that a real CT gets some; synthesized ones have it anyway
     blur_mm: Range = (0.0, 0.7)
     sharpen: float = 0.35  # probability of a sharp kernel
     noise_hu: Range = (4.0, 90.0)  # drawn evenly on a logarithmic scale

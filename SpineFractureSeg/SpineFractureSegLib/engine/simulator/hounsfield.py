@@ -22,7 +22,7 @@ def synthesize_hu(vertebrae: np.ndarray, bodies: np.ndarray, rng: np.random.Gene
     Args: vertebrae: uint8 (Z, Y, X) VerSe ids at 1 mm; bodies: bool (Z, Y, X).
     Returns: float32 (Z, Y, X).
     """
-    behind, beside, along = _spine_coordinates(bodies)
+    behind, beside, along = spine_coordinates(bodies)
     hu = _muscle_and_fat(vertebrae.shape, rng)
     _add_vessels(hu, behind, beside, along, rng)
     _add_lung_and_gas(hu, behind, beside, _thorax(vertebrae, bodies), rng)
@@ -34,7 +34,7 @@ def synthesize_hu(vertebrae: np.ndarray, bodies: np.ndarray, rng: np.random.Gene
     return ndimage.gaussian_filter(hu, rng.uniform(0.45, 0.8), truncate=3)
 
 
-def _spine_coordinates(bodies: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def spine_coordinates(bodies: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """mm behind the front wall of the bodies (Z, Y, 1), left of the middle (1, 1, X), along the spine (Z, 1, 1)."""
     occupied = bodies.any(axis=2)
     known = np.nonzero(occupied.any(axis=1))[0]

@@ -12,6 +12,7 @@ import numpy as np
 from SpineFractureSegLib.engine.case import Case
 from SpineFractureSegLib.engine.simulator.acquisition import acquire
 from SpineFractureSegLib.engine.simulator.config import SimulationConfig
+from SpineFractureSegLib.engine.simulator.contrast_medium import add_contrast_medium
 from SpineFractureSegLib.engine.simulator.deformation import Deformation, deform
 from SpineFractureSegLib.engine.simulator.painting import paint
 from SpineFractureSegLib.engine.simulator.plan import choose_centre, plan_deformations
@@ -63,10 +64,13 @@ def simulate_case(
     origin = deform(posed_points(rng, layout.centre, config), plan)
     hu, body_ids = sample_spine(spine, origin.points, config.shape, rng)
     painted = paint(hu, body_ids, spine, frames, plan, origin, config, seed)
+    contrast = spine.hu is not None and np.random.default_rng((seed, 13)).random() < config.contrast_medium
+    if contrast:
+        add_contrast_medium(hu, body_ids > 0, np.random.default_rng((seed, 14)))
     hu, scan = acquire(hu, spine.hu is not None, config, np.random.default_rng((seed, 5)))
 
     known = truth_of(spine, plan, body_ids)
-    known["truth"] |= {"scan": scan, "screws": painted.screws}
+    known["truth"] |= {"scan": scan | {"added_contrast_medium": bool(contrast)}, "screws": painted.screws}
     case = Case(
         name=f"{spine.name}-{seed}{'' if fractured else '-intact'}",
         patient=spine.patient,
