@@ -2,6 +2,9 @@
 
 A network may draw bodies a little too large or too small all over. Heights are then wrong by the same amount
 everywhere, and another probability at the surface mends them without touching the outline of fractures.
+
+People count alike, however many bodies they have: whoever drew a person's label map drew all of its bodies a little
+larger or smaller than another would have.
 """
 
 from collections.abc import Sequence
@@ -24,12 +27,13 @@ from SpineFractureSegLib.engine.vertebrae.measure import SpineVolume, measure_ve
 
 SURFACES = tuple(round(0.05 * k, 2) for k in range(5, 18))
 FEWEST_BODIES = 10  # for fewer the given surface is kept
+TOLERANCE = 0.02  # share of the smallest error that a surface nearer to the given one may cost
 _ORIGIN_MM = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class SurfaceChoice:
-    """The probability at the surface, and the mean absolute error of the heights that it gives."""
+    """The probability at the surface, and the error of heights that it gives: mean absolute, then mean over people."""
 
     surface: float
     bodies: int  # on which it was chosen
@@ -43,21 +47,25 @@ class SurfaceChoice:
 
 
 def choose_body_surface(answers: Sequence[Answer], given: float) -> SurfaceChoice:
-    """The surface with the smallest error of the heights; of equal ones the nearest to the given one.
+    """The nearest to the given surface of those with nearly the smallest error of the heights.
 
     Args:
         answers: of the model. Bodies that it does not find, and those without heights at some surface, are left out.
         given: probability at the surface so far.
     """
     surfaces = (given, *(surface for surface in SURFACES if surface != given))
-    errors = [row for answer in answers for row in _errors_mm(answer, surfaces)]
+    errors: dict[str, list[np.ndarray]] = {}  # of each person's bodies
+    for answer in answers:
+        if found := _errors_mm(answer, surfaces):
+            errors.setdefault(answer.case.patient, []).extend(found)
     if not errors:
         return SurfaceChoice(given, 0, float("nan"), float("nan"))
-    mean = np.mean(errors, axis=0)
-    best = 0
-    if len(errors) >= FEWEST_BODIES:
-        best = min(range(len(surfaces)), key=lambda k: (round(mean[k], 6), abs(surfaces[k] - given)))
-    return SurfaceChoice(surfaces[best], len(errors), float(mean[0]), float(mean[best]))
+    mean = np.mean([np.mean(found, axis=0) for found in errors.values()], axis=0)
+    bodies, best = sum(map(len, errors.values())), 0
+    if bodies >= FEWEST_BODIES:
+        good = np.flatnonzero(mean <= (1 + TOLERANCE) * mean.min())
+        best = min(good, key=lambda k: (abs(surfaces[k] - given), mean[k]))
+    return SurfaceChoice(surfaces[best], bodies, float(mean[0]), float(mean[best]))
 
 
 def _errors_mm(answer: Answer, surfaces: Sequence[float]) -> list[np.ndarray]:
