@@ -65,6 +65,22 @@ def test_a_little_more_is_not_worth_leaving_the_parent_for_but_a_clear_gain_is()
     assert choose_blend(before, [worse_reading, near, blend(1.0, 0.405, 0.6)]) is near
 
 
+def test_what_loses_on_the_owners_cases_is_not_chosen_to_save_one_false_finding():
+    """Seen with three cases: a threshold of 0.8 kept to no false finding and halved the owner's Dice."""
+    before = blend(0.0, 0.79, 0.70)
+    cautious, alike = blend(1.0, 0.39, 0.77), blend(0.25, 0.80, 0.70, false=1)
+    assert choose_blend(before, [cautious, alike]) is alike
+
+
+def test_a_threshold_like_the_parents_is_taken_where_others_gain_little():
+    before = blend(0.0, 0.3, 0.6)
+    strict = dataclasses.replace(READING, threshold=READING.threshold + 0.2)
+    alike, best = blend(0.5, 0.40, 0.6), dataclasses.replace(blend(0.5, 0.405, 0.6), reading=strict)
+    assert choose_blend(before, [best, alike]) is alike
+    better = dataclasses.replace(best, own_dice=0.45)
+    assert choose_blend(before, [better, alike]) is better
+
+
 def test_where_nothing_keeps_to_the_limits_the_least_harm_is_chosen():
     before = blend(0.0, 0.3, 0.6)
     assert choose_blend(before, [blend(0.5, 0.9, 0.3), blend(1.0, 0.2, 0.5, false=1)]).share == 1.0

@@ -63,6 +63,23 @@ def test_a_spur_in_front_is_no_part_of_the_body(make_column):
     assert third.depth_mm == pytest.approx(bodies[2].depth_mm, abs=2.5)
 
 
+def test_a_body_far_higher_than_its_neighbors_has_no_heights(make_column):
+    _, probability = make_column(
+        pitch_mm=36.0, shape_mm=(220, 130, 90), body_3={"anterior_mm": 30.0, "posterior_mm": 30.0}
+    )
+    spine = measured(probability)
+    assert [vertebra.anterior_mm is None for vertebra in spine] == [False, False, True, False, False]
+    assert spine[2].genant is None
+    assert spine[2].height_loss is None
+    assert "Its shape could not be measured." in spine[2].notes
+    assert [vertebra.genant for vertebra in spine if vertebra.number != 3] == [0, 0, 0, 0]
+
+
+def test_an_intact_body_beside_crushed_ones_keeps_its_heights(make_column):
+    _, probability = make_column(body_2=CRUSH, body_4=CRUSH)
+    assert [vertebra.anterior_mm is None for vertebra in measured(probability)] == [False] * 5
+
+
 def test_heights_survive_slices_of_3_mm(make_column):
     bodies, probability = make_column(body_3=WEDGE)
     kept = np.arange(1, probability.shape[0], 3)

@@ -3,8 +3,8 @@
 A child that saw a few cases is surer than it should be and has forgotten some of what its parent knew. Weights between
 the two often keep both, and where the child gained nothing, most of the parent is left. Source: Wortsman et al.,
 "Robust fine-tuning of zero-shot models", CVPR 2022. Ours is the choice of the share and of threshold, smallest lesion
-and body gate with it: the best Dice on the owner's held-out and on simulated cases, of what loses no more than
-``MOST_LOST`` on the simulated ones and has no more false findings than the parent.
+and body gate with it: the best Dice on the owner's held-out and on simulated cases, of what loses nothing on the
+former, no more than ``MOST_LOST`` on the latter, and has no more false findings than the parent.
 """
 
 import copy
@@ -26,7 +26,7 @@ SHARES = (0.25, 0.5, 0.75, 1.0)  # of the child
 GATES = (0.0, 0.1, 0.2, 0.3)  # tried where a fracture need not be a whole body
 MOST_LOST = 0.02  # of pooled Dice on the simulated cases
 NEARLY = 0.01  # of both Dices together: for less gain nothing more is taken of the child
-FALSE_FINDING_COST = 0.02  # of Dice, where nothing keeps to the parent's number
+FALSE_FINDING_COST = 0.02  # of Dice, where nothing keeps to all of this
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ def blended(parent: SliceNetwork, child: SliceNetwork, share: float) -> SliceNet
 def choose_blend(before: Blend, found: Sequence[Blend]) -> Blend:
     """Of those that cost least against the parent, and are within ``NEARLY`` of the best of them, the nearest to it.
 
-    Better is a higher sum of both Dices; of one share the best reading is taken. What a share gains here by less than
-    that, it may well lose elsewhere: the cases that it is chosen on are few.
+    Better is a higher sum of both Dices; near is first a small share, then a threshold like the parent's. What gains
+    less than ``NEARLY`` here may well lose elsewhere: the cases that it is chosen on are few.
 
     Args:
         before: the parent.
@@ -119,16 +119,22 @@ def choose_blend(before: Blend, found: Sequence[Blend]) -> Blend:
         return round(blend.own_dice + blend.simulated_dice, 4)
 
     def cost(blend: Blend) -> float:
-        lost = before.simulated_dice - MOST_LOST - blend.simulated_dice
+        lost = max(before.simulated_dice - MOST_LOST - blend.simulated_dice, 0)
+        lost_own = max(before.own_dice - blend.own_dice, 0)
         more = blend.false_findings - before.false_findings
-        return round(max(lost, 0) + FALSE_FINDING_COST * max(more, 0), 6)
+        return round(lost + lost_own + FALSE_FINDING_COST * max(more, 0), 6)
 
     least = min(cost(blend) for blend in found)
     affordable = [blend for blend in found if cost(blend) == least]
     best = max(map(merit, affordable))
     nearly = [blend for blend in affordable if merit(blend) >= round(best - NEARLY, 4)]
     nearest = min(blend.share for blend in nearly)
-    return max((b for b in nearly if b.share == nearest), key=lambda b: (merit(b), b.reading.threshold))
+
+    def likeness(blend: Blend) -> tuple[float, float, float]:
+        threshold = blend.reading.threshold
+        return -round(abs(threshold - before.reading.threshold), 6), merit(blend), threshold
+
+    return max((blend for blend in nearly if blend.share == nearest), key=likeness)
 
 
 def _fusions(parent: Model, child: Model) -> list[Fusion]:

@@ -24,6 +24,9 @@ _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 _CUT_MM3 = 60.0  # of a body in the outermost layer of the CT; less is a spur
 _HIGHEST_MIDDLE = 1.2  # times the higher end: vertebral bodies are waisted or flat, none bulges so
 _LOWEST_END = 0.55  # times the middle: even a wedge that is flat in its middle keeps more than that in front
+_TALLEST = 1.15  # times the highest of the neighbors; 88 bodies of label maps reach 1.10, fractured neighbors or not
+_NEIGHBORS = 2  # to both sides
+_FEWEST_NEIGHBORS = 3
 _MARGIN_MM = 4.0  # around a body's box
 
 
@@ -73,6 +76,8 @@ def measure_vertebrae(bodies: Bodies, volume: SpineVolume, field_of_view: FieldO
     for row, body in zip(heights, found, strict=True):
         if body.heights_mm and body.complete and not body.sacral:
             row[:] = [body.heights_mm[place] for place in PLACES]
+    for k in too_tall(heights):
+        heights[k], found[k] = np.nan, replace(found[k], heights_mm=None)
     losses, by_neighbors = height_losses(heights, probability)
     return [
         _described(k + 1, found[k], float(probability[k]), losses[k], bool(by_neighbors[k]), volume)
@@ -117,6 +122,24 @@ def believable(heights_mm: dict[str, float] | None) -> dict[str, float] | None:
         return None
     ends, middle = (heights_mm["anterior"], heights_mm["posterior"]), heights_mm["middle"]
     return heights_mm if middle <= _HIGHEST_MIDDLE * max(ends) and min(ends) >= _LOWEST_END * middle else None
+
+
+def too_tall(heights_mm: np.ndarray) -> np.ndarray:
+    """Indices of bodies so much higher than all of their neighbors that a disc or a part of one must be in them.
+
+    Args: heights_mm: (N, 3), from the top down; nan where a body could not be measured.
+
+    >>> too_tall(np.array([[25, 24, 26], [26, 25, 26], [34, 33, 31], [27, 26, 28], [28, 27, 27.0]])).tolist()
+    [2]
+    """
+    highest = np.max(heights_mm, axis=1)
+    found = []
+    for k, height in enumerate(highest):
+        beside = np.delete(highest, k)[max(k - _NEIGHBORS, 0) : k + _NEIGHBORS]
+        beside = beside[~np.isnan(beside)]
+        if len(beside) >= _FEWEST_NEIGHBORS and height > _TALLEST * beside.max():
+            found.append(k)
+    return np.array(found, int)
 
 
 def _measured(
