@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from SpineFractureSegLib.engine.simulator.gallery import INTACT, write_gallery
+from SpineFractureSegLib.engine.simulator.gallery import INTACT, WORN_DISC, write_gallery
 from SpineFractureSegLib.engine.simulator.height_figure import collect_ratios, summarize_ratios, write_height_figure
 
 
 def test_a_sheet_per_type_shows_as_many_vertebrae_as_asked(made_spine, tmp_path: Path):
-    paths = write_gallery([made_spine], tmp_path, kinds=("wedge", INTACT), count=2)
-    assert [path.name for path in paths] == ["wedge.png", "intact.png"]
+    paths = write_gallery([made_spine], tmp_path, kinds=("wedge", INTACT, WORN_DISC), count=2)
+    assert [path.name for path in paths] == ["wedge.png", "intact.png", "worn_disc.png"]
     for path in paths:
         sheet = np.asarray(Image.open(path))
         left, right = sheet[16:, : sheet.shape[1] // 2 - 8], sheet[16:, sheet.shape[1] // 2 + 8 :]

@@ -10,9 +10,9 @@ Without --ct and --labels the spines of the shape library are used, with their r
 .npz file: CT at 1 mm, vertebral bodies, which of them are fractured, and the height losses. --images also writes each
 case as CT, label map and segmentation that any viewer opens. --vertebra fractures one vertebra of the CT, by VerSe id
 (1-7 C1-C7, 8-19 T1-T12, 20-24 L1-L5, 26 sacrum), and writes CT and reference on the CT's own grid; all else stays as
-it is. --gallery writes one contact sheet (.png) per type of fracture, one of intact vertebrae that look suspicious, and
-a figure of the height ratios beside those of real fractures, those of --shapes among them. The same seed gives the same
-result; an interrupted call goes on where it was stopped.
+it is. --gallery writes one contact sheet (.png) per type of fracture, one of intact vertebrae that look suspicious, one
+of worn discs, and a figure of the height ratios beside those of real fractures, those of --shapes among them. The same
+seed gives the same result; an interrupted call goes on where it was stopped.
 """
 
 import argparse

@@ -13,8 +13,8 @@ from SpineFractureSegLib.engine.simulator.heights import measure_height_loss
 from SpineFractureSegLib.engine.simulator.loss_profile import Descent, LossProfile, draw_profile
 from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame
 
-_THINNEST_DISC_MM = 0.8
-_SOFT_DISC = 0.8  # share of the gap that stretches: endplates are concave, their rims come closer than their planes
+THINNEST_DISC_MM = 0.8
+SOFT_DISC = 0.8  # share of the gap that stretches: endplates are concave, their rims come closer than their planes
 _TILT_MM = 12.0  # endplates are tilted: how far they may lie beyond half the height
 _DISC_REACH_MM = 30.0  # above the endplate a disc, however stretched, ends before this
 
@@ -67,9 +67,9 @@ class Squeeze:
         """Points at the height of the body and its disc."""
         depth, width = self._depth_and_width(points)
         lower, upper = self.frame.endplates(depth, width)
-        disc_mm, descent = _SOFT_DISC * self.frame.disc_above_mm, self.profile.descent
+        disc_mm, descent = SOFT_DISC * self.frame.disc_above_mm, self.profile.descent
         if self.from_below:
-            lower, upper, disc_mm, descent = -upper, -lower, _SOFT_DISC * self.frame.disc_below_mm, Descent()
+            lower, upper, disc_mm, descent = -upper, -lower, SOFT_DISC * self.frame.disc_below_mm, Descent()
         source, density, above = _squeeze_column(
             height,
             lower,
@@ -117,7 +117,7 @@ def _squeeze_column(
     origin = np.where(share <= low, share, np.where(in_layer, low + (share - low) * compression, share + loss))
     in_body = (share > 0) & (share <= 1 - loss)
     beyond = height - (lower + (1 - loss) * intact)  # mm above the pressed endplate
-    stretched = np.maximum(disc_mm + intact * loss - down_mm, _THINNEST_DISC_MM)
+    stretched = np.maximum(disc_mm + intact * loss - down_mm, THINNEST_DISC_MM)
     in_disc = (beyond > 0) & (beyond < stretched)
     source = np.where(
         share <= 0,

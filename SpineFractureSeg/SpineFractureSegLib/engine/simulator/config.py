@@ -51,6 +51,7 @@ class SimulationConfig:
     elastic_mm: Range = (0.5, 2.5)  # standard deviation of a smooth deformation over 20 mm
     off_centre_mm: tuple[float, float, float] = (60.0, 25.0, 8.0)  # half range in z, y; standard deviation in x
     mimics: float = 0.35  # probability of a degenerative change per intact vertebra
+    worn_discs: float = 0.0  # probability of osteochondrosis per disc between two bodies
     physiological_wedge: float = 0.5  # probability of a naturally wedged body, T11 to L1
     transitional: float = 0.08  # probability of a lumbarized S1 or a sacralized L5, where the sacrum is a made one
     scheuermann: float = 0.06  # probability of three or four wedged neighbours with uneven endplates

@@ -17,6 +17,7 @@ from SpineFractureSegLib.engine.simulator.shapes import Spine
 from SpineFractureSegLib.engine.simulator.simulate import lay_out, simulate_case
 
 INTACT = "intact"  # the sheet of mimics: vertebrae that look suspicious and are not fractured
+WORN_DISC = "worn disc"  # above an intact vertebra
 _TILE_MM, _ZOOM, _CAPTION = 96, 2, 16
 _WINDOW_HU = (-250.0, 850.0)
 _COLUMNS = 2  # cases side by side, each in three planes
@@ -27,7 +28,7 @@ def write_gallery(
     spines: Sequence[Spine],
     folder: str | Path,
     *,
-    kinds: Sequence[str] = (*KINDS, *PART_KINDS, INTACT),
+    kinds: Sequence[str] = (*KINDS, *PART_KINDS, INTACT, WORN_DISC),
     count: int = 8,
     seed: int = 0,
     config: SimulationConfig = SimulationConfig(),  # noqa: B008
@@ -38,7 +39,7 @@ def write_gallery(
 
     Args:
         spines: with labels, drawn from in turn; those with a CT alone, where they have what is to be broken.
-        kinds: of ``fractures.KINDS``, ``part_fractures.PART_KINDS``, or ``INTACT``.
+        kinds: of ``fractures.KINDS``, ``part_fractures.PART_KINDS``, ``INTACT`` or ``WORN_DISC``.
 
     Raises: Cancelled.
     """
@@ -48,7 +49,7 @@ def write_gallery(
     for done, kind in enumerate(kinds):
         on_progress(done, len(kinds), "contact sheets")
         raise_if_stopped(should_stop)
-        paths.append(folder / f"{kind}.png")
+        paths.append(folder / f"{kind.replace(' ', '_')}.png")
         _sheet(_tiles(_with_levels(spines, kind), kind, count, seed, config)).save(paths[-1])
     on_progress(len(kinds), len(kinds), "contact sheets")
     return paths
@@ -68,6 +69,8 @@ def _tiles(
     config = replace(config, shape=(144, 120, 104), off_centre_mm=(12.0, 8.0, 4.0))
     if kind == INTACT:
         config = replace(config, fracture_count=(1.0,), mimics=1.0)
+    elif kind == WORN_DISC:
+        config = replace(config, fracture_count=(1.0,), worn_discs=0.6, cement=0.0, implants=0.0)
     elif kind in PART_KINDS:
         config = replace(config, fracture_count=(0.0, 1.0), part_fractures=1.0, part_types=(kind,), part_weights=(1.0,))
     else:
@@ -88,7 +91,10 @@ def _tiles(
 
 def _planned(spine: Spine, seed: int, config: SimulationConfig, kind: str) -> bool:
     """Whether the case will have the kind: known before its image is made."""
-    return kind == INTACT or any(d.kind == kind for d in lay_out(spine, seed, config).plan.values())
+    if kind == INTACT:
+        return True
+    layout = lay_out(spine, seed, config)
+    return bool(layout.worn) if kind == WORN_DISC else any(d.kind == kind for d in layout.plan.values())
 
 
 def _shown(case: Case, kind: str, config: SimulationConfig) -> int | None:
@@ -96,7 +102,8 @@ def _shown(case: Case, kind: str, config: SimulationConfig) -> int | None:
     about, found = case.truth["vertebrae"], {}
     for vertebra in np.unique(case.bodies[case.bodies > 0]).tolist():
         here = about.get(str(vertebra), {"type": INTACT, "part": "none"})
-        if here["type"] != kind or vertebra in case.uncertain or (kind == INTACT and vertebra >= SACRUM):
+        is_kind = str(vertebra) in case.truth["worn_discs"] if kind == WORN_DISC else here["type"] == kind
+        if not is_kind or vertebra in case.uncertain or (kind == INTACT and vertebra >= SACRUM):
             continue
         shown = _voxels_shown(case, vertebra, here["part"])
         if shown.any():
@@ -128,7 +135,9 @@ def _caption(case: Case, vertebra: int) -> str:
     loss = ", ".join(f"{100 * share:.0f}" for share in about.get("height_loss", {}).values())
     age = about.get("age", "none")
     lost = f"  loss {loss} %" if any(about.get("height_loss", {}).values()) else ""
-    return f"{case.name}  {vertebra}{f'  {age}' if age != 'none' else ''}{lost}"
+    worn = case.truth["worn_discs"].get(str(vertebra))
+    disc = f"  disc {worn:.1f} mm lower" if worn else ""
+    return f"{case.name}  {vertebra}{f'  {age}' if age != 'none' else ''}{lost}{disc}"
 
 
 def _sheet(tiles: list[tuple[str, list[np.ndarray]]]) -> Image.Image:

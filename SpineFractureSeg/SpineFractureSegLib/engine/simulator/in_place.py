@@ -59,7 +59,7 @@ def fracture_in_place(
     plan = {vertebra: deformation}
     origin = deform(np.indices(spine.hu.shape, dtype=np.float32).reshape(3, -1), plan)
     hu, body_ids = sample_spine(spine, origin.points, spine.hu.shape, rng)
-    paint(hu, body_ids, spine, frames, plan, origin, config, seed)
+    paint(hu, body_ids, spine, frames, plan, (), origin, config, seed)
     return Case(
         name=f"{spine.name}-{kind}-{vertebra}",
         patient=spine.patient,

@@ -32,8 +32,15 @@ def _disc_hu(hu: np.ndarray) -> float:
 
 def endplate_sclerosis(hu: np.ndarray, body: BodyCoordinates, rng: np.random.Generator) -> np.ndarray:
     """A dense endplate, in front more often than behind."""
-    endplate, thickness = float(rng.integers(2)), rng.uniform(2, 6)
-    band = np.exp(-(((body.share - endplate) * body.frame.height_mm / thickness) ** 2))
+    endplate, thickness_mm = float(rng.integers(2)), rng.uniform(2, 6)
+    return dense_endplate(hu, body, endplate, thickness_mm, rng)
+
+
+def dense_endplate(
+    hu: np.ndarray, body: BodyCoordinates, endplate: float, thickness_mm: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Sclerosis of this thickness under an endplate, 0 the lower and 1 the upper one."""
+    band = np.exp(-(((body.share - endplate) * body.frame.height_mm / thickness_mm) ** 2))
     back, front = body.frame.depth_range
     reach = 1 / (1 + np.exp(-np.clip((body.depth - rng.uniform(back, 0.5 * front)) / 3, -30, 30)))
     return hu + rng.uniform(50, 350) * band * reach * np.clip(0.9 + body.wavy(rng, 0.2), 0.2, 1.5)

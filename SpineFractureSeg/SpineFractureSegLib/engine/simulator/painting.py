@@ -1,5 +1,6 @@
 """What is drawn into a case's image after its shape: fracture lines, mimics, blood, osteophytes, cement, metal."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,7 @@ from SpineFractureSegLib.engine.simulator.sacrum import SACRUM
 from SpineFractureSegLib.engine.simulator.shapes import Spine
 from SpineFractureSegLib.engine.simulator.stretched_texture import renew_grain
 from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame
+from SpineFractureSegLib.engine.simulator.worn_discs import paint_worn_disc
 
 _SMALLEST_PAINTED = 500  # mm3
 _DENSE_HU = 1200
@@ -35,11 +37,15 @@ def paint(
     spine: Spine,
     frames: dict[int, VertebraFrame],
     plan: dict[int, Deformation],
+    worn: Collection[int],
     origin: Origin,
     config: SimulationConfig,
     seed: int,
 ) -> Painted:
-    """Draws into hu float32 (Z, Y, X) and body_ids uint8 (Z, Y, X), in place."""
+    """Draws into hu float32 (Z, Y, X) and body_ids uint8 (Z, Y, X), in place.
+
+    Args: worn: the vertebrae below worn discs.
+    """
     renew_grain(hu, origin.compression, spine.slice_step_mm, np.random.default_rng((seed, 9)))
     painted, before = Painted(), hu.copy()
     voxels = voxels_of(body_ids)
@@ -52,6 +58,8 @@ def paint(
             body = body_coordinates(frames[vertebra], voxels[vertebra], origin.points, origin.compression)
             hu.ravel()[body.voxels] = cement_hu(hu.ravel()[body.voxels], body, rng)
             painted.dense.append(body.voxels[hu.ravel()[body.voxels] > _DENSE_HU])
+    for vertebra in (i for i in worn if i in voxels or i - 1 in voxels):
+        paint_worn_disc(hu, body_ids, voxels, frames, vertebra, origin, np.random.default_rng((seed, 16, vertebra)))
     for vertebra in (i for i, deformation in plan.items() if deformation.fractured and not deformation.of_body):
         fill_gaps(hu, body_ids, vertebra, origin.gaps.get(vertebra, []), np.random.default_rng((seed, 11, vertebra)))
     rng = np.random.default_rng((seed, 4))

@@ -14,14 +14,16 @@ from SpineFractureSegLib.engine.simulator.acquisition import acquire
 from SpineFractureSegLib.engine.simulator.config import SimulationConfig
 from SpineFractureSegLib.engine.simulator.contrast_medium import add_contrast_medium
 from SpineFractureSegLib.engine.simulator.deformation import Deformation, deform
+from SpineFractureSegLib.engine.simulator.loss_profile import Descent
 from SpineFractureSegLib.engine.simulator.painting import paint
-from SpineFractureSegLib.engine.simulator.plan import choose_centre, plan_deformations
+from SpineFractureSegLib.engine.simulator.plan import candidates_of, choose_centre, plan_deformations
 from SpineFractureSegLib.engine.simulator.pose import posed_points
 from SpineFractureSegLib.engine.simulator.sacrum import SACRUM, draw_transition, first_sacral_frame, with_sacrum
 from SpineFractureSegLib.engine.simulator.sampling import sample_spine
 from SpineFractureSegLib.engine.simulator.shapes import Spine
 from SpineFractureSegLib.engine.simulator.truth import drawn_map, truth_of
 from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame, frames_of
+from SpineFractureSegLib.engine.simulator.worn_discs import draw_worn_discs, narrowed, with_worn_discs
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Layout:
     frames: dict[int, VertebraFrame]  # of S1, too
     centre: np.ndarray  # (3,) z, y, x of the spine's grid: the middle of the case
     plan: dict[int, Deformation]
+    worn: dict[int, Descent]  # of the column onto the body below a worn disc, by that body
     rng: np.random.Generator  # of what is decided next
 
 
@@ -44,7 +47,9 @@ def lay_out(spine: Spine, seed: int, config: SimulationConfig, fractured: bool =
     first_sacral = first_sacral_frame(spine)
     if first_sacral is not None:
         frames = frames | {SACRUM: first_sacral}
-    return Layout(spine, frames, centre, plan_deformations(spine, frames, centre, config, seed, fractured), rng)
+    worn = draw_worn_discs({i: frames[i] for i in candidates_of(spine, frames)}, config.worn_discs, seed)
+    plan = plan_deformations(spine, with_worn_discs(frames, worn), centre, config, seed, fractured)
+    return Layout(spine, frames, centre, narrowed(plan, frames, worn), worn, rng)
 
 
 def simulate_case(
@@ -63,7 +68,7 @@ def simulate_case(
     spine, frames, plan, rng = layout.spine, layout.frames, layout.plan, layout.rng
     origin = deform(posed_points(rng, layout.centre, config), plan)
     hu, body_ids = sample_spine(spine, origin.points, config.shape, rng)
-    painted = paint(hu, body_ids, spine, frames, plan, origin, config, seed)
+    painted = paint(hu, body_ids, spine, frames, plan, layout.worn, origin, config, seed)
     contrast = spine.hu is not None and np.random.default_rng((seed, 13)).random() < config.contrast_medium
     if contrast:
         add_contrast_medium(hu, body_ids > 0, np.random.default_rng((seed, 14)))
@@ -71,6 +76,10 @@ def simulate_case(
 
     known = truth_of(spine, plan, body_ids)
     known["truth"] |= {"scan": scan | {"added_contrast_medium": bool(contrast)}, "screws": painted.screws}
+    visible = set(np.unique(body_ids).tolist())
+    known["truth"]["worn_discs"] = {
+        str(i): round(descent.centre_mm, 2) for i, descent in layout.worn.items() if {i, i - 1} & visible
+    }
     case = Case(
         name=f"{spine.name}-{seed}{'' if fractured else '-intact'}",
         patient=spine.patient,
