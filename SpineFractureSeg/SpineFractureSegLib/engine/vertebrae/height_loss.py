@@ -12,12 +12,12 @@ import numpy as np
 
 _REACH = 2.5  # bodies; a neighbor's weight falls by e over this distance
 _GROWTH = 0.025  # of the logarithm from one body to the next below; T4 to L4 of healthy spines
-_GROWTH_WEIGHT = 6.0  # how many squared steps of neighbors the usual growth counts as
+_GROWTH_WEIGHT = 10.0  # how many squared steps of neighbors the usual growth counts as
 _USUAL_SHAPE = np.array([-0.03, -0.06])  # logarithm of front and middle over back in healthy bodies
 _SHAPE_WEIGHT = 0.7  # of it, in neighbors next to the body
 _LEAST_WEIGHT = 0.45  # of all intact neighbors together; less says nothing
-_OWN_SIZE = (0.08, 0.16)  # logarithm of wall over expectation: natural up to the first, a loss from the second
-_DOUBT = (0.1, 0.22)  # height loss over which a body ceases to be a yardstick for its neighbors
+_OWN_SIZE = (0.065, 0.13)  # logarithm of wall over expectation: natural up to the first, a loss from the second
+_DOUBT = (0.15, 0.3)  # height loss over which a body ceases to be a yardstick for its neighbors
 _WINDOW, _HIGH = 3, 75  # bodies to both sides, and percentile of them, that a first guess takes for intact
 _ROUNDS = 4
 
