@@ -6,9 +6,10 @@
 
 The site stores slices 6 mm thick, half as noisy again as any training case, with a sharper kernel and 60 HU too high.
 Its habit of drawing is "generous", fractured bodies with 2 mm around them, or "upper-half" of the bodies: then what the
-model gains at the site it must lose on the general test set, where bodies are whole. Its cases are simulated on the
-validation spines of the shape library, its test cases on the test spines. The general test set is made as that of
-`benchmark accuracy`: test spines, held-out parameters, whole bodies.
+model gains at the site it must lose on the general test set, where bodies are whole. Its cases are simulated on two of
+the validation spines of the shape library, which the replay does not get: what guards against loss must not know the
+site's patients, as nowhere else it would. Its test cases are simulated on the test spines. The general test set is made
+as that of `benchmark accuracy`: test spines, held-out parameters, whole bodies.
 
 For each number of cases the model is fine-tuned as `finetune` does, then parent and child are scored on both sets; a
 step that is done already is not done again. Writes other_site.json and prints a table. Simulated cases of one spine
@@ -20,6 +21,7 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +49,7 @@ MARGIN_MM = 2.0
 SHARPNESS = 1.6  # training draws up to 1.2
 HABITS = {"generous": "A fractured body with 2 mm around it.", "upper-half": "The upper half of a fractured body."}
 FRACTURE, UNKNOWN = 1, 2  # values of a mask
+SITE_SPINES = ("gl017", "tptbox_L3")  # of the validation split; verse007 is left for what guards against loss
 SITE_SEED, SITE_TEST_SEED, GENERAL_SEED = 700_000, 750_000, 900_000
 
 # fractured cases without a scanner of their own: the site's comes on top
@@ -109,11 +112,22 @@ def _image(array: np.ndarray) -> sitk.Image:
     return image
 
 
-def site_cases(split: str, count: int, seed: int, folder: Path, processes: int, habit: str) -> list[TuningCase]:
+def library_of(spines: Sequence[Path], folder: Path) -> Path:
+    """A library with these spines alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for spine in spines:
+        if not (folder / spine.name).exists():
+            shutil.copy2(spine, folder)
+    return folder
+
+
+def site_cases(
+    library: Path, split: str, count: int, seed: int, folder: Path, processes: int, habit: str
+) -> list[TuningCase]:
     """Cases of the site on the spines of a split, as files. Those where nothing was drawn, as fractures lie beyond the
     border, are left out, as ``finetune`` does."""
     made = generate_cases(
-        shape_library(), split, count, folder / "simulated", seed=seed, config=SITE_CASES, processes=processes
+        library, split, count, folder / "simulated", seed=seed, config=SITE_CASES, processes=processes
     )
     cases = []
     for number, path in enumerate(made.simulated):
@@ -167,6 +181,10 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--processes", type=int, default=min(os.cpu_count() or 1, 2), help="that simulate")
     arguments = parser.parse_args()
+    folder, parent = arguments.output, load_model(arguments.model)
+    folder.mkdir(parents=True, exist_ok=True)
+    known = sorted((arguments.library or shape_library()).glob("*.npz"))
+    at_site = [path for path in sorted(shape_library().glob("*.npz")) if path.stem in SITE_SPINES]
     settings = FinetuneSettings(
         minutes=arguments.minutes,
         epochs=arguments.epochs,
@@ -174,18 +192,16 @@ def main() -> None:
         learning_rate=arguments.learning_rate,
         mix=arguments.mix,
         replay_cases=arguments.replay_cases,
-        library=arguments.library,
+        library=library_of([path for path in known if path.stem not in SITE_SPINES], folder / "library"),
         device=arguments.device,
         label_meaning=HABITS[arguments.habit],
         whole_bodies=arguments.habit == "generous",
     )
     counts = [int(count) for count in arguments.counts.split(",")]
-    folder, parent = arguments.output, load_model(arguments.model)
-    folder.mkdir(parents=True, exist_ok=True)
-    pool = site_cases("validation", max(counts), SITE_SEED, folder / "site", arguments.processes, arguments.habit)
-    test = site_cases(
-        "test", arguments.test_cases, SITE_TEST_SEED, folder / "site-test", arguments.processes, arguments.habit
-    )
+    site_library = library_of(at_site, folder / "site-library")
+    how = arguments.processes, arguments.habit
+    pool = site_cases(site_library, "validation", max(counts), SITE_SEED, folder / "site", *how)
+    test = site_cases(shape_library(), "test", arguments.test_cases, SITE_TEST_SEED, folder / "site-test", *how)
     general = generate_cases(
         shape_library(),
         "test",

@@ -27,6 +27,7 @@ GATES = (0.0, 0.1, 0.2, 0.3)  # tried where a fracture need not be a whole body
 MOST_LOST = 0.02  # of pooled Dice on the simulated cases
 NEARLY = 0.01  # of both Dices together: for less gain nothing more is taken of the child
 FALSE_FINDING_COST = 0.02  # of Dice, where nothing keeps to all of this
+MOST_MOVED = 0.05  # of the threshold: other people's spines are answered less surely, a higher one finds nothing there
 
 
 @dataclass(frozen=True)
@@ -108,12 +109,16 @@ def choose_blend(before: Blend, found: Sequence[Blend]) -> Blend:
     """Of those that cost least against the parent, and are within ``NEARLY`` of the best of them, the nearest to it.
 
     Better is a higher sum of both Dices; near is first a small share, then a threshold like the parent's. What gains
-    less than ``NEARLY`` here may well lose elsewhere: the cases that it is chosen on are few.
+    less than ``NEARLY`` here may well lose elsewhere: the cases that it is chosen on are few. For the same reason the
+    threshold moves by no more than ``MOST_MOVED``, unless the answers are read in another way than the parent's.
 
     Args:
         before: the parent.
         found: at least one.
     """
+
+    def moved(blend: Blend) -> float:
+        return round(abs(blend.reading.threshold - before.reading.threshold), 6)
 
     def merit(blend: Blend) -> float:
         return round(blend.own_dice + blend.simulated_dice, 4)
@@ -124,6 +129,8 @@ def choose_blend(before: Blend, found: Sequence[Blend]) -> Blend:
         more = blend.false_findings - before.false_findings
         return round(lost + lost_own + FALSE_FINDING_COST * max(more, 0), 6)
 
+    usual = before.reading.fusion
+    found = [blend for blend in found if blend.reading.fusion != usual or moved(blend) <= MOST_MOVED] or found
     least = min(cost(blend) for blend in found)
     affordable = [blend for blend in found if cost(blend) == least]
     best = max(map(merit, affordable))
@@ -131,8 +138,7 @@ def choose_blend(before: Blend, found: Sequence[Blend]) -> Blend:
     nearest = min(blend.share for blend in nearly)
 
     def likeness(blend: Blend) -> tuple[float, float, float]:
-        threshold = blend.reading.threshold
-        return -round(abs(threshold - before.reading.threshold), 6), merit(blend), threshold
+        return -moved(blend), merit(blend), blend.reading.threshold
 
     return max((blend for blend in nearly if blend.share == nearest), key=likeness)
 
