@@ -74,15 +74,19 @@ def test_what_loses_on_the_owners_cases_is_not_chosen_to_save_one_false_finding(
 
 def test_a_threshold_like_the_parents_is_taken_where_others_gain_little():
     before = blend(0.0, 0.3, 0.6)
-    strict = dataclasses.replace(READING, threshold=READING.threshold + 0.05)
-    alike, best = blend(0.5, 0.40, 0.6), dataclasses.replace(blend(0.5, 0.405, 0.6), reading=strict)
+    gate = dataclasses.replace(READING.fusion, body_gate=0.1)  # not read as the parent's: its thresholds are free
+    near = Reading(gate, READING.threshold, 0.0)
+    strict = dataclasses.replace(near, threshold=near.threshold + 0.2)
+    alike, best = (
+        dataclasses.replace(blend(0.5, dice, 0.6), reading=reading) for dice, reading in ((0.40, near), (0.405, strict))
+    )
     assert choose_blend(before, [best, alike]) is alike
     better = dataclasses.replace(best, own_dice=0.45)
     assert choose_blend(before, [better, alike]) is better
 
 
-@pytest.mark.parametrize("by", [0.1, -0.1, 0.2])
-def test_a_threshold_far_from_the_parents_is_not_taken_whatever_it_gains_here(by):
+@pytest.mark.parametrize("by", [0.05, -0.05, 0.2])
+def test_a_threshold_other_than_the_parents_is_not_taken_whatever_it_gains_here(by):
     before = blend(0.0, 0.3, 0.6)
     far = dataclasses.replace(READING, threshold=READING.threshold + by)
     kept, gaining = blend(0.5, 0.3, 0.6, false=1), dataclasses.replace(blend(0.5, 0.9, 0.8), reading=far)
