@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from SpineFractureSegLib.engine.simulator.compression import draw_squeezes
 from SpineFractureSegLib.engine.simulator.config import SimulationConfig
-from SpineFractureSegLib.engine.simulator.deformation import Origin, deform
+from SpineFractureSegLib.engine.simulator.deformation import Deformation, Origin, deform
 from SpineFractureSegLib.engine.simulator.loss_profile import Descent
 from SpineFractureSegLib.engine.simulator.painting import voxels_of
 from SpineFractureSegLib.engine.simulator.sampling import sample_spine
@@ -112,3 +113,21 @@ def test_fractures_keep_their_planned_heights_and_twins_the_same_discs(made_spin
         assert len(broken) == 1
         assert 0.2 <= max(broken[0].height_loss.values()) <= 0.6
         assert not any(d.fractured for d in twin.plan.values())
+
+
+def test_a_body_that_breaks_under_a_worn_disc_loses_what_it_would_have_lost_and_its_neighbor_nothing(made_spine):
+    frames = frames_of(made_spine)
+    worn = {22: Descent(4.0)}
+    heights = {}
+    for lower in ({}, worn):
+        frame = with_worn_discs(frames, lower)[22]
+        squeezes, _ = draw_squeezes(np.random.default_rng(1), frame, "crush", (0.35, 0.45), 0.0, intact=False)
+        plan = narrowed({22: Deformation(squeezes, {}, "crush")}, frames, lower)
+        points = np.indices(made_spine.hu.shape, dtype=np.float32).reshape(3, -1)
+        _, ids = sample_spine(made_spine, deform(points, plan).points, made_spine.hu.shape, np.random.default_rng(0))
+        heights[bool(lower)] = heights_and_gaps(ids)
+    (plain, gap), (after, narrow) = heights[False], heights[True]
+    assert plain[22] < 0.8 * HEIGHT
+    assert after[22] == pytest.approx(plain[22], abs=1)
+    assert after[21] == pytest.approx(HEIGHT, abs=1)
+    assert narrow[22] == pytest.approx(gap[22] - 4, abs=1.5)
