@@ -14,7 +14,7 @@ from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame
 _STEP_MM = 0.5  # resolution of the loss table
 _REACH_MM = 20.0  # how far the table reaches beyond the body; the edge value holds further out
 _SQUEEZED_DISC = 0.07  # share of the body's height that a disc gives way by where the endplate stays
-_STEEPEST = 0.27  # tangent of the largest lean: 15 degrees for one vertebra
+STEEPEST = 0.27  # tangent of the largest lean: 15 degrees for one vertebra
 _LARGEST_LOSS = 0.72
 # share of the loss that the rim has, too: the rest is a dent
 _RIM = {"wedge": (0.4, 0.95), "flat wedge": (0.9, 1.0), "biconcave": (0.0, 0.35)}
@@ -149,7 +149,7 @@ def _descent(
     design = np.stack([np.ones(lost_mm.size), depth[on_plate], width[on_plate]], axis=1)
     _, forward, sideward = np.linalg.lstsq(design, lost_mm, rcond=None)[0]
     share = rng.uniform(0.4, 1)  # the discs open to take up the rest
-    forward, sideward = (float(np.clip(share * slope, -_STEEPEST, _STEEPEST)) for slope in (forward, sideward))
+    forward, sideward = (float(np.clip(share * slope, -STEEPEST, STEEPEST)) for slope in (forward, sideward))
     leaning = forward * depth[on_plate] + sideward * width[on_plate]
     lowest = np.percentile(lost_mm - leaning, rng.uniform(2, 25))
     return Descent(float(lowest) + 0.5 * _SQUEEZED_DISC * frame.height_mm * (lowest > 1), forward, sideward)

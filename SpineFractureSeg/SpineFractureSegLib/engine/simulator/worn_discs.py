@@ -13,7 +13,7 @@ from SpineFractureSegLib.engine.simulator.beside_body import add_osteophytes
 from SpineFractureSegLib.engine.simulator.body_coordinates import body_coordinates
 from SpineFractureSegLib.engine.simulator.compression import SOFT_DISC, THINNEST_DISC_MM, Squeeze
 from SpineFractureSegLib.engine.simulator.deformation import Deformation, Origin
-from SpineFractureSegLib.engine.simulator.loss_profile import Descent, LossProfile
+from SpineFractureSegLib.engine.simulator.loss_profile import STEEPEST, Descent, LossProfile
 from SpineFractureSegLib.engine.simulator.mimics import dense_endplate
 from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame
 from SpineFractureSegLib.engine.vertebrae.vertebra import PLACES
@@ -23,7 +23,6 @@ _WORN = (0.3, 1.0)  # share of the height that a disc can lose
 _SCLEROSIS_MM = (2.0, 9.0)
 _SCLEROSIS, _SPURS, _GAS = 0.7, 0.5, 0.25  # probability of each endplate, of each body, of the disc
 _REACH_MM = 45.0
-_STEEPEST = 0.27  # tangent of the largest lean, as of a fracture
 
 
 def draw_worn_discs(frames: Mapping[int, VertebraFrame], chance: float, seed: int) -> dict[int, Descent]:
@@ -36,7 +35,7 @@ def draw_worn_discs(frames: Mapping[int, VertebraFrame], chance: float, seed: in
         rng = np.random.default_rng((seed, 15, vertebra))
         if vertebra - 1 in frames and frame.disc_above_mm >= _THINNEST_MM and rng.random() < chance:
             share = rng.uniform(*_WORN)
-            forward = np.clip(share * _opening(frame, frames[vertebra - 1]), -_STEEPEST, _STEEPEST)
+            forward = np.clip(share * _opening(frame, frames[vertebra - 1]), -STEEPEST, STEEPEST)
             worn[vertebra] = Descent(
                 float(share * (SOFT_DISC * frame.disc_above_mm - THINNEST_DISC_MM)), float(forward)
             )
