@@ -46,6 +46,13 @@ def test_people_count_alike():
     assert choice.surface == 0.5
 
 
+def test_people_who_disagree_move_it_no_further_than_their_doubt():
+    """All draw too large, by 0.1 to 0.5 mm: 0.3 would suit them best together, half of that costs none of them much."""
+    agreeing = [answer(0.3, patient=name) for name in "abc"]
+    differing = [answer(too_large, patient=name) for name, too_large in zip("abc", (0.1, 0.3, 0.5), strict=True)]
+    assert 0.5 < choose_body_surface(differing, 0.5).surface < choose_body_surface(agreeing, 0.5).surface - 0.06
+
+
 def test_the_given_surface_is_kept_where_little_is_known():
     few = choose_body_surface([answer(0.3)] * (FEWEST_BODIES // 4), 0.45)
     assert (few.surface, few.bodies) == (0.45, 8)

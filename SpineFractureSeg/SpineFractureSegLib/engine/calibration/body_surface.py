@@ -4,7 +4,9 @@ A network may draw bodies a little too large or too small all over. Heights are 
 everywhere, and another probability at the surface mends them without touching the outline of fractures.
 
 People count alike, however many bodies they have: whoever drew a person's label map drew all of its bodies a little
-larger or smaller than another would have.
+larger or smaller than another would have. For the same reason few people do not move the surface far: it stays as near
+to where it was as one standard error of the gain over people allows (Breiman et al., "Classification and Regression
+Trees", 1984, for that rule).
 """
 
 from collections.abc import Sequence
@@ -27,7 +29,7 @@ from SpineFractureSegLib.engine.vertebrae.measure import SpineVolume, measure_ve
 
 SURFACES = tuple(round(0.05 * k, 2) for k in range(5, 18))
 FEWEST_BODIES = 10  # for fewer the given surface is kept
-TOLERANCE = 0.02  # share of the smallest error that a surface nearer to the given one may cost
+TOLERANCE = 0.02  # share of the smallest error that a surface nearer to the given one may always cost
 _ORIGIN_MM = (0.0, 0.0, 0.0)
 
 
@@ -47,7 +49,10 @@ class SurfaceChoice:
 
 
 def choose_body_surface(answers: Sequence[Answer], given: float) -> SurfaceChoice:
-    """The nearest to the given surface of those with nearly the smallest error of the heights.
+    """The nearest to the given surface of those that are about as good as the best.
+
+    The best has the smallest error of the heights. About as good is what costs at most one standard error of that cost
+    over people, or ``TOLERANCE``.
 
     Args:
         answers: of the model. Bodies that it does not find, and those without heights at some surface, are left out.
@@ -60,10 +65,13 @@ def choose_body_surface(answers: Sequence[Answer], given: float) -> SurfaceChoic
             errors.setdefault(answer.case.patient, []).extend(found)
     if not errors:
         return SurfaceChoice(given, 0, float("nan"), float("nan"))
-    mean = np.mean([np.mean(found, axis=0) for found in errors.values()], axis=0)
+    by_person = np.array([np.mean(found, axis=0) for found in errors.values()])
+    mean = by_person.mean(axis=0)
     bodies, best = sum(map(len, errors.values())), 0
     if bodies >= FEWEST_BODIES:
-        good = np.flatnonzero(mean <= (1 + TOLERANCE) * mean.min())
+        costs = by_person - by_person[:, [np.argmin(mean)]]
+        doubt = np.std(costs, axis=0, ddof=1) / np.sqrt(len(costs)) if len(costs) > 1 else 0.0
+        good = np.flatnonzero(costs.mean(axis=0) <= np.maximum(doubt, TOLERANCE * mean.min()))
         best = min(good, key=lambda k: (abs(surfaces[k] - given), mean[k]))
     return SurfaceChoice(surfaces[best], bodies, float(mean[0]), float(mean[best]))
 
