@@ -30,11 +30,12 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from SpineFractureSegLib.engine.array_metrics import bootstrap_interval, dice_from_counts
 from SpineFractureSegLib.engine.case import Case, load_case
 from SpineFractureSegLib.engine.data.scan import FractureMask, Scan
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.finetuning import FinetuneSettings, TuningCase, finetune
-from SpineFractureSegLib.engine.finetuning.comparison import compare
+from SpineFractureSegLib.engine.finetuning.comparison import compare, simulated_counts
 from SpineFractureSegLib.engine.model_file import Model, load_model
 from SpineFractureSegLib.engine.progress import never_stop, no_progress
 from SpineFractureSegLib.engine.report import write_json
@@ -163,6 +164,26 @@ def tuned_on(
     return load_model(path), json.loads(told.read_text())
 
 
+def general_scores(parent: Model, child: Model, cases: Sequence[Path], device: str) -> dict:
+    """Pooled Dice of both, and the interval of its change, over cases that both are drawn on together."""
+    before, after = (simulated_counts(cases, model, device, never_stop) for model in (parent, child))
+
+    def change(counts: np.ndarray) -> float:
+        sums = counts.sum(axis=0)
+        return dice_from_counts(*sums[3:]) - dice_from_counts(*sums[:3])
+
+    rows = np.hstack([before, after])
+    return {
+        "general": {
+            "cases": len(cases),
+            "lesion_cases": int((before[:, 2] > 0).sum()),
+            "dice_before": dice_from_counts(*before.sum(axis=0).tolist()),
+            "dice_after": dice_from_counts(*after.sum(axis=0).tolist()),
+            "change_interval": list(bootstrap_interval(rows, statistic=change)),
+        }
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", required=True, type=Path, metavar="FOLDER")
@@ -170,7 +191,7 @@ def main() -> None:
     parser.add_argument("--habit", choices=HABITS, default="generous", help="of drawing (default: generous)")
     parser.add_argument("--counts", default="3,5,10", help="numbers of cases, held-out ones included")
     parser.add_argument("--test-cases", type=int, default=8, help="of the site")
-    parser.add_argument("--general-cases", type=int, default=16)
+    parser.add_argument("--general-cases", type=int, default=48)
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--slices-per-epoch", type=int, default=800)
@@ -220,20 +241,22 @@ def main() -> None:
         path = folder / f"scores-{count}.json"
         if not path.exists():
             found = compare(
-                parent, child, test, general, folder / f"masks-{count}", settings.device, no_progress, never_stop
+                parent, child, test, (), folder / f"masks-{count}", settings.device, no_progress, never_stop
             )
-            write_json(path, found.to_json())
+            write_json(path, found.to_json() | general_scores(parent, child, general, settings.device))
         rows.append({"cases": count, "scores": json.loads(path.read_text()), "run": told})
     about = {"model": f"{parent.card.name} {parent.card.version}", "habit": arguments.habit}
     write_json(folder / "other_site.json", {**about, "rows": rows})
-    print("cases  site Dice       IoU             false     general Dice    minutes (training)")
+    print("cases  site Dice       IoU             false     general Dice (95 % of the change)  minutes (training)")
     for row in rows:
         scores, run = row["scores"], row["run"]
-        before, after, other = scores["before"], scores["after"], scores["simulated"]
+        before, after, other = scores["before"], scores["after"], scores["general"]
+        low, high = other["change_interval"]
         print(
             f"{row['cases']:>5}  {before['dice']:.3f} > {after['dice']:.3f}  {before['iou']:.3f} > {after['iou']:.3f}  "
             f"{before['false_findings']:>3} > {after['false_findings']:<3} {other['dice_before']:.3f} > "
-            f"{other['dice_after']:.3f}  {run['all_minutes']:.1f} ({run['training_minutes']:.1f})"
+            f"{other['dice_after']:.3f} ({low:+.3f} to {high:+.3f})  {run['all_minutes']:.1f} "
+            f"({run['training_minutes']:.1f})"
         )
 
 

@@ -157,15 +157,20 @@ def simulated_dice(paths: Sequence[Path], model: Model, device: str, should_stop
     """Pooled Dice over case files at the model's spacing, None without any; voxels of unknown truth count nowhere."""
     if not paths:
         return None
-    counts = np.zeros(3, int)
-    for path in paths:
+    return dice_from_counts(*simulated_counts(paths, model, device, should_stop).sum(axis=0).tolist())
+
+
+def simulated_counts(paths: Sequence[Path], model: Model, device: str, should_stop: StopQuery) -> np.ndarray:
+    """int64 (N, 3): voxels of the overlap, the mask and the truth of each case file at the model's spacing."""
+    counts = np.zeros((len(paths), 3), np.int64)
+    for row, path in zip(counts, paths, strict=True):
         case = load_case(path)
         probability = segment_array(case.hu, model, device=device, should_stop=should_stop)[0]["fracture"]
         mask = remove_small_components(
             probability >= model.card.threshold, model.card.min_volume_mm3, case.spacing_mm**3
         )
-        counts += voxel_counts(mask & ~case.uncertain_mask, case.fracture_mask)
-    return dice_from_counts(*counts.tolist())
+        row[:] = voxel_counts(mask & ~case.uncertain_mask, case.fracture_mask)
+    return counts
 
 
 def _mean(scores: Sequence[Agreement]) -> Agreement:

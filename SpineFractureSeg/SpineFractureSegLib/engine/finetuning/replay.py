@@ -16,7 +16,7 @@ from SpineFractureSegLib.engine.resources import resource_folder
 from SpineFractureSegLib.engine.simulator.generate import generate_cases
 from SpineFractureSegLib.engine.simulator.shapes import shape_library
 
-_VALIDATION_CASES = 6  # at least
+_VALIDATION_CASES = 12  # at least
 _VALIDATION_SEED = 500_000  # added to the seed, so that no case both trains and validates
 
 
