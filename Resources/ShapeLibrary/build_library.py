@@ -31,6 +31,18 @@ SPINES = {
             "licence": f"{CC_BY} (CT), MIT (labels)",
         },
     ),
+    "lidc0314": (
+        "lidc0314_thoracic_ct",
+        None,
+        None,
+        1.0,
+        {
+            "patient": "LIDC-IDRI-0314",
+            "split": "train",
+            "source": "LIDC-IDRI-0314 by FNNDSC/data",  # then label_lidc0314.py
+            "licence": CC_BY,
+        },
+    ),
     "totalseg_example": (
         "totalseg_example_lumbar_3mm_ct",
         "ct/totalseg_example_lumbar_3mm_totalsegmentator",

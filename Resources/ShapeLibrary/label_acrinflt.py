@@ -42,7 +42,7 @@ SACRAL_MIDDLE, SACRAL_HEIGHT_MM = 56, 27  # x; mm along the body
 def label(hu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vertebra ids uint8 and bodies bool, both (Z, Y, X), of T9 to S1."""
     probability, _ = segment_array(hu, load_model(), device="cpu")
-    column = _largest(ndimage.binary_closing(probability["vertebra"] > 0.5, np.ones((5, 3, 3))))
+    column = largest_part(ndimage.binary_closing(probability["vertebra"] > 0.5, np.ones((5, 3, 3))))
     points, middle, tangent = _middle_line(column)
     nearest = np.clip(points[0] - middle[0, 0], 0, middle.shape[1] - 1).astype(int)
     for _ in range(3):  # the foot of each voxel's perpendicular on the middle line
@@ -57,7 +57,7 @@ def label(hu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         body = np.zeros(hu.shape, bool)
         body[tuple(points[:, inside])] = True
         body = ndimage.binary_closing(body, iterations=2) | body
-        vertebrae[_largest(ndimage.binary_opening(body, iterations=2))] = vertebra
+        vertebrae[largest_part(ndimage.binary_opening(body, iterations=2))] = vertebra
     vertebrae[_sacral_body(hu) & (vertebrae == 0)] = 26
     return vertebrae, vertebrae > 0
 
@@ -83,10 +83,10 @@ def _sacral_body(hu: np.ndarray) -> np.ndarray:
     inside = (below > 0) & (below < SACRAL_HEIGHT_MM) & (depth > 3 * narrowing)
     inside = inside & (depth < np.linalg.norm(SACRAL_BACK - SACRAL_FRONT) * (1 - 0.35 * narrowing))
     inside = inside & (np.abs(x - SACRAL_MIDDLE) < 24 - 6 * narrowing)
-    return _largest(ndimage.binary_opening(inside & (ndimage.gaussian_filter(hu.astype(np.float32), 1) > 110)))
+    return largest_part(ndimage.binary_opening(inside & (ndimage.gaussian_filter(hu.astype(np.float32), 1) > 110)))
 
 
-def _largest(mask: np.ndarray) -> np.ndarray:
+def largest_part(mask: np.ndarray) -> np.ndarray:
     parts, count = ndimage.label(mask)
     return mask if count == 0 else parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
 
