@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -142,6 +143,10 @@ def test_a_killed_run_of_two_processes_is_resumed_by_the_command(folder, resumed
     assert resumed.returncode == 0, resumed.stdout
     assert_nearly_the_same_run(folder / "whole", folder / "killed")
     assert resumed.stdout.count("best of 2 epochs") == 1
+    told = re.search(r"^validation, at a threshold of 0\.\d+: Dice (0\.\d{3}) pooled, ", resumed.stdout, re.MULTILINE)
+    scores = load_model(folder / "killed" / "model.safetensors").card.scores["validation"]
+    assert float(told[1]) == pytest.approx(scores["dice_pooled"], abs=0.0005)
+    assert "nan" not in resumed.stdout
     assert load_model(folder / "killed" / "model.safetensors").card.scores["validation"]
     assert len((folder / "killed" / "log.csv").read_text().splitlines()) == 3
     assert not list(folder.rglob("*.partial"))

@@ -18,12 +18,16 @@ network.
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from SpineFractureSegLib.engine.progress import ProgressCallback, no_progress
 from SpineFractureSegLib.engine.progress_output import add_progress_argument, progress_to
+
+if TYPE_CHECKING:
+    from SpineFractureSegLib.engine.training.validation import ValidationScores
 
 _SIMULATED_LABEL = (
     "The whole body of a vertebra with a compression, burst, split or distraction fracture, of about 20 % height "
@@ -108,9 +112,22 @@ def run(arguments: argparse.Namespace) -> int:
             print(warning, file=sys.stderr)
         print(
             f"{result.model_path}: best of {result.epochs} epochs was {result.best_epoch + 1}, ended by "
-            f"{result.ended_by} after {result.minutes:.0f} minutes; validation {result.scores}"
+            f"{result.ended_by} after {result.minutes:.0f} minutes"
         )
+        print(_told(result.scores))
     return 0
+
+
+def _told(scores: "ValidationScores") -> str:
+    """One line of what the validation slices gave, without what no case could give."""
+    parts = [
+        (scores.dice_pooled, "Dice {:.3f} pooled"),
+        (scores.dice_mean, "{:.3f} as the mean of the cases with a fracture"),
+        (scores.vertebra_auc, "vertebra AUC {:.3f}"),
+        (scores.false_positive_ml, "{:.1f} mL painted in a real CT without fracture"),
+    ]
+    known = [text.format(value) for value, text in parts if not math.isnan(value)]
+    return f"validation, at a threshold of {scores.threshold:g}: {', '.join(known) or 'nothing to score'}"
 
 
 class _Spine(NamedTuple):
