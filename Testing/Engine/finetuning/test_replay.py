@@ -34,13 +34,13 @@ def test_replay_trains_and_validates_on_different_patients_at_the_parents_spacin
     settings = FinetuneSettings(replay_cases=1, library=packaged_spines())
     told = []
     made = make_replay(settings, 1, 3.0, tmp_path, lambda *step: told.append(step), never_stop)
-    assert (len(made.training), len(made.validation)) == (1, 6)  # one score of one case would be chance
+    assert (len(made.training), len(made.validation)) == (1, 12)  # one score of one case would be chance
     assert (made.real_negatives, made.validation_negatives) == ((), ())
     training, *validation = (load_case(path) for path in (*made.training, *made.validation))
     assert training.patient not in {case.patient for case in validation}
     assert {case.spacing_mm for case in (training, *validation)} == {3.0}
     assert not training.truth.get("as_scanned")
-    assert told[-1] == (6, 6, "simulate")
+    assert told[-1] == (12, 12, "simulate")
 
 
 def test_without_a_mix_nothing_is_simulated_and_a_folder_without_spines_is_refused(tmp_path):
