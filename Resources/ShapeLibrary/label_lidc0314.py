@@ -5,8 +5,8 @@
 
 MODEL is the file of the bundled model's version 6, which never saw this CT (in the repository's history, f06ff12). It
 found the bodies as for the spine table; the CT's slices of 1 mm show every disc, so that nothing had to be read off by
-eye as for acrinflt_lumbar. Every body was looked at in five sagittal slices. Bodies alone, no arches; the first and the last are cut by the border and left out of fracture loss
-and score.
+eye as for acrinflt_lumbar. Every body was looked at in five sagittal slices. Bodies alone, no arches; the first and the
+last are cut by the border and left out of fracture loss and score.
 """
 
 import json
