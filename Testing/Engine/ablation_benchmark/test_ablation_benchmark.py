@@ -111,7 +111,7 @@ def test_the_spines_that_an_arm_leaves_out_are_in_the_library():
         for name in ("without-label-maps", "without-own-labels", WHOLE)
     }
     assert left_out["without-label-maps"] == {"gl003", "healthyref", "verse004", "verse010"}
-    assert left_out["without-own-labels"] == {"acrinflt_lumbar", "lidc0314"}
+    assert left_out["without-own-labels"] == {"acrinflt_lumbar", "acrinnsclc", "lidc0314"}
     assert not left_out[WHOLE]
 
 

@@ -10,7 +10,7 @@ from SpineFractureSegLib.engine.simulator.shapes import Spine
 from SpineFractureSegLib.engine.training.settings import Settings, changed
 
 WHOLE = "whole"
-OWN_LABELS = ("acrinflt_lumbar", "lidc0314")  # of the library's spines; see its README
+OWN_LABELS = ("acrinflt_lumbar", "acrinnsclc", "lidc0314")  # of the library's spines; see its README
 
 
 @dataclass(frozen=True)
