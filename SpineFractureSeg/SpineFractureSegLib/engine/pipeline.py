@@ -106,7 +106,7 @@ def segment_ct(
         on_progress=on_progress,
         should_stop=should_stop,
     )
-    spine, labels = _vertebrae(predicted, working, ct, model.card.body_surface)
+    spine, labels = _vertebrae(predicted, working, ct, model.card)
     working = replace(working, hu=None)  # gives back the largest array of the run
     raise_if_stopped(should_stop)
     probability = _on_ct_grid("fracture", predicted, working, ct)
@@ -219,7 +219,7 @@ def _on_ct_grid(name: str, predicted: RegionPrediction, working: WorkingVolume, 
 
 
 def _vertebrae(
-    predicted: RegionPrediction, working: WorkingVolume, ct: sitk.Image, surface: float
+    predicted: RegionPrediction, working: WorkingVolume, ct: sitk.Image, card: ModelCard
 ) -> tuple[list[Vertebra], sitk.Image]:
     """The bodies measured, and their numbers on the CT's grid."""
     if predicted.bodies is None:
@@ -232,7 +232,8 @@ def _vertebrae(
         working.hu[predicted.region.slices],
         working.spacing_mm,
         _region_origin_mm(predicted.region, working),
-        surface,
+        card.body_surface,
+        card.by_body,
     )
     labels = sitk.GetImageFromArray(predicted.bodies.labels)
     labels.SetOrigin(volume.origin_mm)

@@ -20,10 +20,10 @@ CRUSH = {"anterior_mm": 13.0, "posterior_mm": 14.0}
 BICONCAVE = {"hollow_mm": 8.0}
 
 
-def measured(probability, spacing_mm=1.0, hu=None, fracture=None, field_of_view=None, surface=0.5):
+def measured(probability, spacing_mm=1.0, hu=None, fracture=None, field_of_view=None, surface=0.5, by_body=False):
     hu = np.full(probability.shape, 150, np.int16) if hu is None else hu
     fracture = np.zeros_like(probability) if fracture is None else fracture
-    volume = SpineVolume(fracture, probability, hu, spacing_mm, (0.0, 0.0, 0.0), surface)
+    volume = SpineVolume(fracture, probability, hu, spacing_mm, (0.0, 0.0, 0.0), surface, by_body)
     field_of_view = field_of_view or FieldOfView.of_array(probability.shape, spacing_mm)
     return measure_vertebrae(find_bodies(probability, spacing_mm), volume, field_of_view)
 
@@ -132,6 +132,23 @@ def test_the_grade_is_that_of_the_height_lost(make_column, changed, genant):
     spine = measured(probability)
     assert spine[2].genant == genant
     assert [vertebra.genant for vertebra in spine if vertebra.number != 3] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("probability_of_fracture", "by_body", "genant"),
+    [(0.02, True, 0), (0.5, True, 1), (0.98, True, 2), (0.02, False, 1), (0.98, False, 1)],
+)
+def test_the_fracture_probability_of_whole_bodies_is_a_second_witness(
+    make_column, probability_of_fracture, by_body, genant
+):
+    bodies, probability = make_column(body_3={"anterior_mm": 18.0})
+    fracture = np.zeros_like(probability)
+    z = round(bodies[2].centre_mm[0])
+    fracture[z - 14 : z + 14] = probability_of_fracture
+    third = measured(probability, fracture=fracture, by_body=by_body)[2]
+    assert third.genant == genant
+    assert third.height_loss["anterior"] == pytest.approx(0.22, abs=0.02)  # what was measured stays as it is
+    assert any("By its heights alone the grade is 1;" in note for note in third.notes) == (genant != 1)
 
 
 def test_two_crushed_neighbors_are_judged_by_the_intact_ones(make_column):

@@ -175,7 +175,13 @@ def _found(
     box = predicted.region.slices
     corner = tuple(o + spacing_mm * axis[0] for o, axis in zip(origin_mm, reversed(predicted.region), strict=True))
     volume = SpineVolume(
-        volumes["fracture"][box], volumes["vertebra"][box], hu[box], spacing_mm, corner, model.card.body_surface
+        volumes["fracture"][box],
+        volumes["vertebra"][box],
+        hu[box],
+        spacing_mm,
+        corner,
+        model.card.body_surface,
+        model.card.by_body,
     )
     return image_at(predicted.bodies.labels, corner, spacing_mm), measure_vertebrae(predicted.bodies, volume, view)
 

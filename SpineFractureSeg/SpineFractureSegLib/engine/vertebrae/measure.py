@@ -40,6 +40,7 @@ class SpineVolume:
     spacing_mm: float
     origin_mm: tuple[float, float, float]  # LPS position (x, y, z) of the center of the first voxel
     surface: float = SURFACE  # probability of a vertebral body at its surface
+    by_body: bool = False  # a fracture is a whole body to the network: its probability counts in the grade
 
     def positions_mm(self, voxels: np.ndarray) -> np.ndarray:
         """LPS (N, 3) of voxels (N, 3) as (slice, row, column)."""
@@ -188,7 +189,10 @@ def _described(
         notes.append("It tapers downwards as the first sacral body does: not graded.")
     elif heights["anterior"] is not None:
         loss = {place: round(float(value), 4) for place, value in zip(PLACES, losses, strict=True)}
-        genant = genant_of_losses(loss)
+        by_heights = genant_of_losses(loss)
+        genant = genant_of_losses(loss, probability) if volume.by_body else by_heights
+        if genant != by_heights:
+            notes.append(f"By its heights alone the grade is {by_heights}; the fracture probability counts as well.")
         if not by_neighbors:
             notes.append("No intact neighbor to compare with: the loss is that against its own posterior wall.")
     if body.frame is not None:
