@@ -1,22 +1,25 @@
 """How the vertebral bodies of acrinflt_lumbar were labelled, a CT that came without labels.
 
-  python Resources/ShapeLibrary/label_acrinflt.py
+  python Resources/ShapeLibrary/label_acrinflt.py MODEL
 
-The bundled model's vertebra channel outlines the column; it is cut at the discs, whose places on the column's middle
-were read off the CT by eye (at slices of 4.25 mm no rule finds all of them); the first sacral body is the bone
-between four corners, read off the same way. Each body was then looked at in sagittal slices. The disc T9/T10 cannot be
-seen and is put at a typical height; T9 and T10 are bone to the vertebra channel and left out of fracture loss and
-score. acrinflt_cervicothoracic stays without labels: there no disc can be told from the bodies.
+MODEL is the file of the bundled model's version 1 (in the repository's history, 7ba01ca); run anew on 2026-11-23, with a
+newer engine, it gave the same labels but for nine voxels. Its vertebra channel outlines the column; it is cut at the
+discs, whose places on the column's middle were read off the CT by eye (at slices of 4.25 mm no rule finds all of them);
+the first sacral body is the bone between four corners, read off the same way. Each body was then looked at in sagittal
+slices. The disc T9/T10 cannot be seen and is put at a typical height; T9 and T10 are bone to the vertebra channel and
+left out of fracture loss and score. acrinflt_cervicothoracic stays without labels: there no disc can be told from the
+bodies.
 """
 
 import json
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
-from SpineFractureSegLib.engine import load_model
+from SpineFractureSegLib.engine.model_file import Model, load_model
 from SpineFractureSegLib.engine.pipeline import segment_array
 from SpineFractureSegLib.engine.simulator.shapes import load_spine
 
@@ -39,9 +42,9 @@ SACRAL_FRONT, SACRAL_BACK = np.array((114.0, 188.0)), np.array((133.0, 206.0))  
 SACRAL_MIDDLE, SACRAL_HEIGHT_MM = 56, 27  # x; mm along the body
 
 
-def label(hu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def label(hu: np.ndarray, model: Model) -> tuple[np.ndarray, np.ndarray]:
     """Vertebra ids uint8 and bodies bool, both (Z, Y, X), of T9 to S1."""
-    probability, _ = segment_array(hu, load_model(), device="cpu")
+    probability, _ = segment_array(hu, model, device="cpu")
     column = largest_part(ndimage.binary_closing(probability["vertebra"] > 0.5, np.ones((5, 3, 3))))
     points, middle, tangent = _middle_line(column)
     nearest = np.clip(points[0] - middle[0, 0], 0, middle.shape[1] - 1).astype(int)
@@ -93,7 +96,7 @@ def largest_part(mask: np.ndarray) -> np.ndarray:
 
 if __name__ == "__main__":
     path = Path(__file__).parent / "acrinflt_lumbar.npz"
-    vertebrae, bodies = label(load_spine(path).hu)
+    vertebrae, bodies = label(load_spine(path).hu, load_model(sys.argv[1]))
     with np.load(path) as stored:  # the Hounsfield units stay as they are stored
         about = json.dumps(json.loads(str(stored["about"])) | {"uncertain": UNCERTAIN})
         arrays = dict(stored) | {"vertebrae": vertebrae, "bodies": bodies, "about": about}
