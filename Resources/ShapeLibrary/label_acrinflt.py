@@ -2,8 +2,8 @@
 
   python Resources/ShapeLibrary/label_acrinflt.py MODEL
 
-MODEL is the file of the bundled model's version 1 (in the repository's history, 7ba01ca); run anew on 2026-11-23, with a
-newer engine, it gave the same labels but for nine voxels. Its vertebra channel outlines the column; it is cut at the
+MODEL is the file of the bundled model's version 1 (in the repository's history, 7ba01ca); run anew later, with
+a newer engine, it gave the same labels but for nine voxels. Its vertebra channel outlines the column; it is cut at the
 discs, whose places on the column's middle were read off the CT by eye (at slices of 4.25 mm no rule finds all of them);
 the first sacral body is the bone between four corners, read off the same way. Each body was then looked at in sagittal
 slices. The disc T9/T10 cannot be seen and is put at a typical height; T9 and T10 are bone to the vertebra channel and
