@@ -33,7 +33,7 @@ def with_false_alarm(answer, size, probability):
 
 def test_every_point_is_what_the_benchmark_measures(make_case):
     rng = np.random.default_rng(0)
-    coarse = replace(make_case(3, fractured=False), spacing_mm=1.5)
+    coarse = replace(make_case(3, fractured=False), spacing_mm=1.5, truth={"as_scanned": True})
     answers = []
     for case in (make_case(1), replace(make_case(2), uncertain=(21,)), coarse):
         blocks = np.kron(rng.random((15, 9, 8)), np.ones((4, 4, 4)))
@@ -47,6 +47,7 @@ def test_every_point_is_what_the_benchmark_measures(make_case):
         volumes = np.array([(s.overlap, s.predicted, s.reference) for s in scores]) * [[s.voxel_mm3] for s in scores]
         assert point.dice_pooled == pytest.approx(dice_from_counts(*volumes.sum(0)))
         assert point.false_positives == pytest.approx(np.mean([s.false_positives for s in scores]))
+        assert point.false_in_real == scores[-1].false_positives
 
 
 def test_a_false_alarm_less_sure_than_the_fracture_is_left_below_the_threshold(answer):
@@ -107,16 +108,19 @@ def test_a_gain_that_could_be_chance_does_not_change_the_weights(answer):
 
 
 def test_of_nearly_equal_points_the_most_sensitive_is_taken(monkeypatch):
-    def point(threshold, smallest, dice, false_positives):
-        return OperatingPoint(Reading(SAGITTAL, threshold, smallest), dice, false_positives)
+    def point(threshold, smallest, dice, false_positives, false_in_real=1):
+        return OperatingPoint(Reading(SAGITTAL, threshold, smallest), dice, false_positives, false_in_real)
 
     points = [
         point(0.2, 0.0, 0.60, 0.1),  # too far below the best
         point(0.3, 0.0, 0.69, 0.5),  # too many false positives
+        point(0.25, 0.0, 0.69, 0.1, false_in_real=2),  # too many of them in real CTs
         point(0.3, 1000.0, 0.69, 0.2),
         point(0.3, 500.0, 0.68, 0.1),
         point(0.3, 2000.0, 0.69, 0.1),
         point(0.5, 2000.0, 0.70, 0.0),
     ]
     monkeypatch.setattr("SpineFractureSegLib.engine.calibration.operating_point.operating_points", lambda *_: points)
-    assert choose_operating_point([], [SAGITTAL], 0.25) == points[3]
+    assert choose_operating_point([], [SAGITTAL], 0.25) == points[4]
+    points[-1] = replace(points[-1], false_in_real=2)  # the best Dice has them as well
+    assert choose_operating_point([], [SAGITTAL], 0.25) == points[2]

@@ -19,10 +19,10 @@ from SpineFractureSegLib.engine.calibration.body_surface import SurfaceChoice, c
 from SpineFractureSegLib.engine.calibration.operating_point import (
     Reading,
     choose_operating_point,
+    is_real_negative,
     plane_shares,
 )
 from SpineFractureSegLib.engine.calibration.temperature import CrossEntropy, best_temperature, with_temperature
-from SpineFractureSegLib.engine.case import Case
 from SpineFractureSegLib.engine.errors import UserError
 from SpineFractureSegLib.engine.inference import choose_planes
 from SpineFractureSegLib.engine.model_file import Model, ModelCard
@@ -127,7 +127,7 @@ def measure(answers: Sequence[Answer], reading: Reading) -> dict[str, float]:
         scores.append(compare(answer.case, probability, reading.threshold, reading.min_volume_mm3, ()))
         reliability.merge(scores[-1].reliability)
     volumes = np.array([(s.overlap, s.predicted, s.reference) for s in scores]) * [[s.voxel_mm3] for s in scores]
-    real = [s for s, answer in zip(scores, answers, strict=True) if _is_real_negative(answer.case)]
+    real = [s for s, answer in zip(scores, answers, strict=True) if is_real_negative(answer.case)]
     return {
         "dice_pooled": dice_from_counts(*volumes.sum(axis=0).tolist()),
         "dice_mean": _mean([score.dice for score in scores if score.reference]),
@@ -154,10 +154,6 @@ def _fusions(model: Model, given: Fusion) -> list[Fusion]:
     averaged = (False, True) if "vertebra" in model.network_config.outputs else (False,)
     every = [Fusion(shares, by_body) for by_body in averaged for shares in plane_shares(model.preprocessing.planes)]
     return [given, *(fusion for fusion in every if fusion != given)]
-
-
-def _is_real_negative(case: Case) -> bool:
-    return bool(case.truth.get("as_scanned")) and not case.has_fracture
 
 
 def _with_reading(model: Model, reading: Reading, record: dict) -> Model:

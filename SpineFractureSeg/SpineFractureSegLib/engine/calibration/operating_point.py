@@ -14,12 +14,14 @@ import numpy as np
 from SpineFractureSegLib.engine.array_metrics import dice_from_counts
 from SpineFractureSegLib.engine.benchmark.components import describe_components
 from SpineFractureSegLib.engine.calibration.answers import Answer, Fusion
+from SpineFractureSegLib.engine.case import Case
 from SpineFractureSegLib.engine.postprocess import threshold_mask
 
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
 MIN_VOLUMES_MM3 = (0.0, 100.0, 250.0, 500.0, 1000.0)  # a crushed cervical body has some 2000 mm3
 SHARE_STEPS = 4  # a plane's weight is a multiple of a quarter
 LEAST_GAIN = 0.01  # of pooled Dice: for less the usual fusion is not left
+MOST_IN_REAL = 1  # false findings in all real CTs without fracture together, for which a threshold is lowered
 TOLERANCE = 0.025  # of pooled Dice, about what it varies by with other simulated cases of the same patients
 
 
@@ -39,6 +41,7 @@ class OperatingPoint:
     reading: Reading
     dice_pooled: float  # nan without any fracture
     false_positives: float  # mean per scan
+    false_in_real: int = 0  # in all real CTs without fracture together
 
 
 @dataclass
@@ -48,6 +51,7 @@ class _Totals:
     overlap: np.ndarray = field(default_factory=lambda: _zeros())
     predicted: np.ndarray = field(default_factory=lambda: _zeros())
     false: np.ndarray = field(default_factory=lambda: _zeros())
+    false_in_real: np.ndarray = field(default_factory=lambda: _zeros())
     reference: float = 0.0
 
 
@@ -58,8 +62,9 @@ def choose_operating_point(
 
     First the fusion with the best pooled Dice; another than the usual one must be better by ``LEAST_GAIN``. Then, of
     its points whose Dice is at most ``TOLERANCE`` below the best, the one with the lowest threshold, and of these the
-    one with the fewest false positives: a fracture that is missed costs more than a little of the outline. Where no
-    point keeps to the allowed number of false positives, those with the fewest count.
+    one with the fewest false positives: a fracture that is missed costs more than a little of the outline. It is not
+    lowered so far that there are more than ``MOST_IN_REAL`` false findings in the real CTs, and more than with the best
+    Dice. Where no point keeps to the allowed number of false positives, those with the fewest count.
 
     Args:
         answers: of the model, at least one.
@@ -78,7 +83,9 @@ def choose_operating_point(
     alike = [
         point
         for point in points
-        if point.reading.fusion == best.reading.fusion and _dice(point) >= _dice(best) - TOLERANCE
+        if point.reading.fusion == best.reading.fusion
+        and _dice(point) >= _dice(best) - TOLERANCE
+        and point.false_in_real <= max(MOST_IN_REAL, best.false_in_real)
     ]
     return min(alike, key=lambda p: (p.reading.threshold, p.false_positives, p.reading.min_volume_mm3))
 
@@ -99,7 +106,13 @@ def operating_points(answers: Sequence[Answer], fusion: Fusion) -> Iterator[Oper
             Reading(fusion, threshold, smallest),
             float(dice_from_counts(totals.overlap[row, column], totals.predicted[row, column], totals.reference)),
             float(totals.false[row, column] / len(answers)),
+            int(totals.false_in_real[row, column]),
         )
+
+
+def is_real_negative(case: Case) -> bool:
+    """Whether the case is a real CT as it was scanned, without a fracture."""
+    return bool(case.truth.get("as_scanned")) and not case.has_fracture
 
 
 def plane_shares(planes: Sequence[str]) -> list[dict[str, float]]:
@@ -130,6 +143,7 @@ def _add(totals: _Totals, answer: Answer, fusion: Fusion) -> None:
             totals.overlap[row, column] += kept.overlap.sum() * voxel_mm3
             totals.predicted[row, column] += kept.known.sum() * voxel_mm3
             totals.false[row, column] += kept.false.sum()
+            totals.false_in_real[row, column] += kept.false.sum() if is_real_negative(case) else 0
 
 
 def _zeros() -> np.ndarray:
