@@ -114,7 +114,7 @@ def test_of_nearly_equal_points_the_most_sensitive_is_taken(monkeypatch):
     points = [
         point(0.2, 0.0, 0.60, 0.1),  # too far below the best
         point(0.3, 0.0, 0.69, 0.5),  # too many false positives
-        point(0.25, 0.0, 0.69, 0.1, false_in_real=2),  # too many of them in real CTs
+        point(0.25, 0.0, 0.69, 0.1, false_in_real=2),  # more of them in real CTs than the best
         point(0.3, 1000.0, 0.69, 0.2),
         point(0.3, 500.0, 0.68, 0.1),
         point(0.3, 2000.0, 0.69, 0.1),
