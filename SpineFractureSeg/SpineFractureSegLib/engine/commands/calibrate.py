@@ -5,12 +5,13 @@
   spine-fracture-seg calibrate model.safetensors --output calibrated.safetensors --data cases/validation
 
 The whole pipeline runs on simulated cases of the shape library's validation patients and on their real CTs without
-fracture, or on prepared cases (--data, the validation part where there are parts), and on each --real-ct, a CT without
-known fracture. Chosen are the temperature with the least cross-entropy within vertebral bodies, and threshold, smallest
-lesion, plane weights and whether the probability is averaged over each body: those of the best pooled Dice with at most
---false-positives false findings a scan, over all scans; of nearly equal thresholds the lowest that adds no false
-finding in the real CTs, as a missed fracture costs more than a little of the outline. Where the cases have label maps of their bodies, the probability at a body's
-surface is the one that measures their heights best. The same arguments give the same model.
+fracture, or on prepared cases (--data, the validation part where there are parts), and on each --real-ct, a CT
+without known fracture. Chosen are the temperature with the least cross-entropy within vertebral bodies, and
+threshold, smallest lesion, plane weights and whether the probability is averaged over each body: those of the best
+pooled Dice with at most --false-positives false findings a scan, over all scans; of nearly equal thresholds the
+lowest that adds no false finding in the real CTs, as a missed fracture costs more than a little of the outline. Where
+the cases have label maps of their bodies, the probability at a body's surface is the one that measures their heights
+best. The same arguments give the same model.
 Calibrate on patients that neither train nor test the model.
 """
 
