@@ -339,6 +339,15 @@ def test_only_a_model_that_says_so_answers_by_whole_bodies(ct):
     assert answers[True] > 0.97
 
 
+def test_the_probability_counts_in_the_grade_only_of_whole_bodies(ct, monkeypatch):
+    monkeypatch.setattr("SpineFractureSegLib.engine.vertebrae.heights._WITNESS", 1.0)  # outweighs any height
+    by_heights, with_probability = (
+        [v.genant for v in segment_ct(ct, made_model(by_body=by_body), device="cpu").spine] for by_body in (False, True)
+    )
+    assert by_heights == [0, 0, 0, 0]
+    assert with_probability == [3, 3, 3, 3]
+
+
 def test_a_model_without_vertebrae_has_no_spine(ct):
     result = segment_ct(ct, made_model(outputs=("fracture",)), device="cpu")
     assert result.spine == []
