@@ -70,7 +70,8 @@ def test_drawn_parts_count_as_lesions_and_in_the_voxel_scores(case_with_drawn):
     answer = (case_with_drawn.bodies == 19).astype(np.float32)
     answer[24:28, 32:36, 18:22] = 1
     score = compare(case_with_drawn, answer, 0.5, 0.0)
-    assert [lesion.found for lesion in score.lesions] == [True, True, False]
+    assert [lesion.found for lesion in score.lesions] == [True, True]
+    assert score.lesions[1].covered == pytest.approx(64 / (64 + 27))
     assert score.false_positives == 0
     assert score.reference == BODY + 64 + 27 + 1
     assert score.overlap == BODY + 64

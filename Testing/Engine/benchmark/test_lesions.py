@@ -12,16 +12,24 @@ def test_a_fractured_body_is_one_lesion(case):
     assert np.array_equal(numbers == 1, case.bodies == 19)
 
 
-def test_each_drawn_part_is_a_lesion_named_after_the_nearest_body(case_with_drawn):
+def test_the_pieces_of_one_broken_part_are_one_lesion(case_with_drawn):
     numbers, lesions = lesions_of(case_with_drawn)
-    assert lesions[1:] == [Lesion(20, "spinous", None)] * 2
-    assert sorted(np.bincount(numbers.ravel())[2:].tolist()) == [27, 64]
+    assert lesions[1:] == [Lesion(20, "spinous", None)]
+    assert np.count_nonzero(numbers == 2) == 27 + 64
 
 
-def test_what_the_truth_says_of_a_body_does_not_name_a_part_that_was_drawn_beside_it(case_with_drawn):
+def test_a_broken_process_is_named_after_its_vertebra_though_another_body_is_nearer(case_with_drawn):
+    about = case_with_drawn.truth["vertebrae"] | {"20": {"type": "intact", "part": "none", "genant": 0}}
+    of_the_next = about | {"21": {"type": "spinous", "part": "spinous process", "genant": 0}}
+    moved = replace(case_with_drawn, truth={"vertebrae": of_the_next})
+    assert lesions_of(moved)[1][1:] == [Lesion(21, "spinous", None)]
+
+
+def test_each_piece_is_a_lesion_of_the_nearest_body_where_the_truth_knows_of_no_broken_part(case_with_drawn):
     about = {"20": {"type": "wedge", "genant": 2}}  # says nothing of a part
-    unnamed = replace(case_with_drawn, truth={"vertebrae": about})
-    assert lesions_of(unnamed)[1][1] == Lesion(20, "drawn", None)
+    numbers, lesions = lesions_of(replace(case_with_drawn, truth={"vertebrae": about}))
+    assert lesions[1:] == [Lesion(20, "drawn", None)] * 2
+    assert sorted(np.bincount(numbers.ravel())[2:].tolist()) == [27, 64]
 
 
 def test_what_is_drawn_within_a_fractured_body_is_that_body(case):

@@ -1,6 +1,7 @@
 """Parts that break alone, on a made spine with processes and on one with a dens."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from SpineFractureSegLib.engine.simulator.shapes import Spine
 from SpineFractureSegLib.engine.simulator.simulate import lay_out, simulate_case
 from SpineFractureSegLib.engine.simulator.truth import drawn_map
 from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame, frames_of
+from SpineFractureSegLib.engine.simulator.vertebra_parts import spinous_process, transverse_process
 
 CONFIG = SimulationConfig(
     shape=(144, 112, 80), fracture_count=(0.0, 1.0), part_fractures=1.0, off_centre_mm=(5.0, 4.0, 2.0), mimics=0.0
@@ -115,6 +117,22 @@ def test_a_fragment_s_map_never_folds_along_its_normal():
     for row in (30.0, 42.0, 46.0):
         points = np.stack([heights, np.full_like(heights, row), np.full_like(heights, 30.0)])
         assert np.diff(fragment.backward(points)[0][0]).min() > -1e-4
+
+
+def test_crumbs_of_a_label_lengthen_no_process(lumbar_spine):
+    z, y, x = np.ogrid[:180, :120, :90]
+    level = np.abs(z - 88) < 6  # of 22
+    across_the_canal = level & (y > 66) & (y < 70) & (np.abs(x - 45) < 3)
+    facet = (np.abs(z - 106) < 4) & (np.abs(y - 78) < 4) & (np.abs(x - 45) > 22) & (np.abs(x - 45) < 34)
+    crumbs = np.where((across_the_canal | facet) & (lumbar_spine.vertebrae == 0), 22, lumbar_spine.vertebrae)
+    with_crumbs = replace(lumbar_spine, vertebrae=crumbs.astype(np.uint8))
+    assert np.count_nonzero(with_crumbs.vertebrae != lumbar_spine.vertebrae) > 500
+    frame = frames_of(lumbar_spine)[22]
+    for find in (spinous_process, partial(transverse_process, side=-1), partial(transverse_process, side=1)):
+        clean, found = find(lumbar_spine, frame), find(with_crumbs, frame)
+        assert found.length_mm == pytest.approx(clean.length_mm, abs=0.5)
+        np.testing.assert_allclose(found.axis, clean.axis, atol=0.02)
+        assert np.count_nonzero(found.mask) == np.count_nonzero(clean.mask)
 
 
 @pytest.mark.parametrize("kind", PART_KINDS)

@@ -1,10 +1,11 @@
 """The lesions of a case: what there is to be found.
 
-A *lesion* is the body of one fractured vertebra, or a 26-connected part of what was drawn as fracture outside of such
-bodies: an arch, a process, the odontoid. It is *found* when at least 10 % of it is covered.
+A *lesion* is the body of one fractured vertebra, or what was drawn as fracture outside of such bodies: an arch, a
+process, the odontoid. Where the truth says of which vertebra a part is broken, all its pieces are one lesion; of other
+drawings each 26-connected piece is one. A lesion is *found* when at least 10 % of it is covered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +16,15 @@ from SpineFractureSegLib.engine.postprocess import label_components
 FOUND_FROM = 0.1  # share of a lesion that must be covered
 SMALLEST_DRAWN_MM3 = 10.0  # smaller drawn parts are crumbs of resampling, not lesions
 REGIONS = ("cervical", "thoracic", "lumbar", "sacral")
-_NEAR_MM = 25.0  # a drawn part belongs to the nearest body within it
+_NEAR_MM = 25.0  # a drawn piece belongs to the nearest body within it
+_REACH_MM = 60.0  # of a vertebra's parts from its body
 
 
 @dataclass(frozen=True)
 class Lesion:
     """What is known of one lesion beforehand."""
 
-    vertebra: int | None  # VerSe id; of a drawn part that of the nearest body, None where none is near
+    vertebra: int | None  # VerSe id; of a drawn piece that of the nearest body, None where none is near
     kind: str  # "wedge", ... as the simulator calls it, "real fracture" or "drawn"
     grade: int | None  # Genant's, 1 to 3; None where the fracture has none
 
@@ -60,36 +62,49 @@ def lesions_of(case: Case) -> tuple[np.ndarray, list[Lesion]]:
             lesions.append(_lesion(vertebra, about.get(str(vertebra), {}), "real fracture"))
             numbers[body] = len(lesions)
     if case.fracture_map is not None:
-        labels, count = label_components((case.fracture_map == MAP_FRACTURE) & (numbers == 0))
-        sizes = np.bincount(labels.ravel(), minlength=count + 1)
-        for part in range(1, count + 1):
-            if sizes[part] * case.spacing_mm**3 < SMALLEST_DRAWN_MM3:
-                continue
-            voxels = labels == part
-            lesions.append(_drawn_lesion(case, voxels, about))
-            numbers[voxels] = len(lesions)
+        parts = [int(vertebra) for vertebra, known in about.items() if known.get("part") not in (None, "none", "body")]
+        number_of: dict[int, int] = {}  # of the lesion, by the vertebra whose part is broken
+        for piece in _pieces((case.fracture_map == MAP_FRACTURE) & (numbers == 0), case.spacing_mm):
+            vertebra = _nearest_body(case, piece, _REACH_MM, parts)
+            if vertebra not in number_of:
+                if vertebra is None:
+                    lesions.append(Lesion(_nearest_body(case, piece, _NEAR_MM), "drawn", None))
+                else:
+                    lesions.append(_lesion(vertebra, about[str(vertebra)], "drawn"))
+                    number_of[vertebra] = len(lesions)
+            numbers[piece] = number_of.get(vertebra, len(lesions))
     return numbers, lesions
 
 
-def _lesion(vertebra: int | None, known: Mapping, kind: str) -> Lesion:
+def _lesion(vertebra: int, known: Mapping, kind: str) -> Lesion:
     grade = known.get("genant") or None  # 0: the simulator's fractures without loss of height
     return Lesion(vertebra, known.get("type", kind), grade)
 
 
-def _drawn_lesion(case: Case, voxels: np.ndarray, about: Mapping) -> Lesion:
-    """Named after the nearest body; what the truth says of that body counts where it says that a part is fractured."""
-    reach = int(np.ceil(_NEAR_MM / case.spacing_mm))
-    points = np.argwhere(voxels)
+def _pieces(drawn: np.ndarray, spacing_mm: float) -> Iterator[np.ndarray]:
+    """The 26-connected components of a mask that are no crumbs, one mask each."""
+    labels, count = label_components(drawn)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    for number in range(1, count + 1):
+        if sizes[number] * spacing_mm**3 >= SMALLEST_DRAWN_MM3:
+            yield labels == number
+
+
+def _nearest_body(case: Case, piece: np.ndarray, reach_mm: float, among: Sequence[int] | None = None) -> int | None:
+    """The vertebra whose body the piece lies in most, or is nearest to its middle; None where none is in reach.
+
+    Args: reach_mm: from the piece's bounding box, along each axis; among: vertebrae to choose from; None is all.
+    """
+    reach = int(np.ceil(reach_mm / case.spacing_mm))
+    points = np.argwhere(piece)
     box = tuple(slice(max(a - reach, 0), b + reach + 1) for a, b in zip(points.min(0), points.max(0), strict=True))
-    bodies = np.argwhere(case.bodies[box] > 0)
+    near = case.bodies[box]
+    wanted = near > 0 if among is None else np.isin(near, among)
+    bodies = np.argwhere(wanted)
     if not len(bodies):
-        return Lesion(None, "drawn", None)
-    inside = case.bodies[voxels]
-    if inside.any():
-        vertebra = int(np.bincount(inside[inside > 0]).argmax())
-    else:
-        distance = ((bodies - (points.mean(0) - [axis.start for axis in box])) ** 2).sum(1)
-        nearest = bodies[int(distance.argmin())]
-        vertebra = int(case.bodies[box][tuple(nearest)])
-    known = about.get(str(vertebra), {})
-    return _lesion(vertebra, known if "part" in known else {}, "drawn")
+        return None
+    inside = near[wanted & piece[box]]
+    if inside.size:
+        return int(np.bincount(inside).argmax())
+    distance = ((bodies - (points.mean(0) - [axis.start for axis in box])) ** 2).sum(1)
+    return int(near[tuple(bodies[int(distance.argmin())])])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from SpineFractureSegLib.engine.postprocess import label_components
 from SpineFractureSegLib.engine.simulator.shapes import Spine, crop_box
 from SpineFractureSegLib.engine.simulator.vertebra_frame import VertebraFrame
 
@@ -52,6 +53,18 @@ class _Bone:
         mask[tuple(self.index[:, chosen])] = True
         return Part(self.corner, mask, root, (tip - root) / length, length, self.slice_step_mm)
 
+    def largest_piece(self, chosen: np.ndarray) -> np.ndarray:
+        """Of the chosen voxels those of the largest 26-connected piece; bool (N,).
+
+        A region cut out by coordinates has crumbs of its neighbors in it: of a facet, or of the back of the body.
+        """
+        mask = np.zeros(self.shape, bool)
+        mask[tuple(self.index[:, chosen])] = True
+        pieces, count = label_components(mask)
+        if count < 2:
+            return chosen
+        return (pieces == np.bincount(pieces.ravel())[1:].argmax() + 1)[tuple(self.index)]
+
     def middle_of(self, chosen: np.ndarray) -> np.ndarray:
         return self.points[:, chosen].mean(axis=1)
 
@@ -72,7 +85,7 @@ def _bone(spine: Spine, vertebra: int, frame: VertebraFrame) -> _Bone:
 def spinous_process(spine: Spine, frame: VertebraFrame) -> Part | None:
     """From the back of the arch to the tip; None where the label has none that is long enough."""
     bone = _bone(spine, frame.vertebra, frame)
-    middle = bone.posterior & (np.abs(bone.width) < 8)
+    middle = bone.largest_piece(bone.posterior & (np.abs(bone.width) < 8))
     behind = middle & (np.abs(bone.width) < 3)
     if np.count_nonzero(behind) < _FEWEST:
         return None
@@ -88,14 +101,13 @@ def transverse_process(spine: Spine, frame: VertebraFrame, side: int) -> Part | 
     bone = _bone(spine, frame.vertebra, frame)
     lateral = side * bone.width
     beside = frame.width_range[1] if side > 0 else -frame.width_range[0]
-    chosen = bone.posterior & (lateral > beside)
+    chosen = bone.largest_piece(bone.posterior & (lateral > beside))
     if np.count_nonzero(chosen) < _FEWEST:
         return None
-    tip = np.percentile(lateral[chosen], 99)
-    if tip - beside < _SHORTEST_MM:
+    base, tip = chosen & (lateral < beside + 3), np.percentile(lateral[chosen], 99)
+    if not base.any() or tip - beside < _SHORTEST_MM:
         return None
-    root = bone.middle_of(chosen & (lateral < beside + 3))
-    return bone.part(chosen, root, bone.middle_of(chosen & (lateral > tip - 3)))
+    return bone.part(chosen, bone.middle_of(base), bone.middle_of(chosen & (lateral > tip - 3)))
 
 
 def pars(spine: Spine, frame: VertebraFrame, side: int) -> Part | None:
@@ -103,7 +115,7 @@ def pars(spine: Spine, frame: VertebraFrame, side: int) -> Part | None:
     bone = _bone(spine, frame.vertebra, frame)
     back, lateral = frame.depth_range[0], side * bone.width
     near = bone.posterior & (lateral > 3) & (lateral < 0.85 * frame.width_range[1]) & (bone.depth < back - 7)
-    near &= bone.depth > back - 26
+    near = bone.largest_piece(near & (bone.depth > back - 26))
     if np.count_nonzero(near) < _FEWEST:
         return None
     root = bone.middle_of(near)
@@ -115,7 +127,7 @@ def lamina(spine: Spine, frame: VertebraFrame, side: int) -> Part | None:
     bone = _bone(spine, frame.vertebra, frame)
     lateral = side * bone.width
     behind = bone.posterior & (bone.depth < frame.depth_range[0] - 12) & (lateral > 1) & (lateral < 15)
-    behind &= bone.depth > frame.depth_range[0] - 34
+    behind = bone.largest_piece(behind & (bone.depth > frame.depth_range[0] - 34))
     if np.count_nonzero(behind) < _FEWEST:
         return None
     root = bone.middle_of(behind & (lateral < 6)) if (behind & (lateral < 6)).any() else bone.middle_of(behind)
@@ -154,10 +166,11 @@ def sacral_wing(spine: Spine, frame: VertebraFrame, side: int) -> Part | None:
     lateral = side * bone.width
     beside = (frame.width_range[1] if side > 0 else -frame.width_range[0]) + 2
     chosen = bone.posterior & (lateral > beside) & (bone.height > frame.lower_plane[0] - 22)
-    chosen &= bone.depth > frame.depth_range[0] - 12
-    if np.count_nonzero(chosen) < 10 * _FEWEST or np.percentile(lateral[chosen], 98) < beside + 14:
+    chosen = bone.largest_piece(chosen & (bone.depth > frame.depth_range[0] - 12))
+    base = chosen & (lateral < beside + 4)
+    if np.count_nonzero(chosen) < 10 * _FEWEST or not base.any() or np.percentile(lateral[chosen], 98) < beside + 14:
         return None
-    root = bone.middle_of(chosen & (lateral < beside + 4))
+    root = bone.middle_of(base)
     return bone.part(chosen, root, root + 30 * side * frame.side)
 
 
