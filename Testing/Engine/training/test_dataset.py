@@ -33,7 +33,7 @@ def test_slices_are_counted_by_what_they_show(make_case):
     case = make_case(1)
     counts = dataset_of([case]).counts()
     fractured = int(case.fracture_mask.any((0, 1)).sum())
-    assert counts == {"fractured": fractured, "intact": 0, "lateral": 24 - fractured, "real_negative": 0}
+    assert counts == {"fractured": fractured, "part": 0, "intact": 0, "lateral": 24 - fractured, "real_negative": 0}
     intact = dataset_of([make_case(2, fractured=False)]).counts()
     assert (intact["intact"], intact["lateral"]) == (14, 10)
 
@@ -66,6 +66,27 @@ def test_a_lesion_in_few_slices_is_drawn_as_often_as_it_is_asked_for(make_case, 
     thin, wide = 2 ** (1 - evenness), slices ** (1 - evenness)
     drawn = [not dataset[(0, index)].vertebra.any() for index in range(400)]
     assert np.mean(drawn) == pytest.approx(thin / (thin + wide), abs=0.07)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_slices_of_fractured_parts_are_drawn_as_often_as_they_are_asked_for(make_case, share):
+    dataset = dataset_of(
+        with_two_lesions(make_case), Balance(fractured=1.0, intact=0.0, real_negative=0.0, parts=share)
+    )
+    assert dataset.counts()["part"] == 2
+    samples = [dataset[(0, index)] for index in range(200)]
+    assert np.mean([not sample.vertebra.any() for sample in samples]) == pytest.approx(share, abs=0.07)
+    assert {int(sample.kind) for sample in samples} == {Kind.FRACTURED}
+
+
+@pytest.mark.parametrize("only", [0, 1])
+def test_where_fractures_are_of_bodies_alone_or_of_parts_alone_a_share_of_parts_changes_nothing(make_case, only):
+    case = with_two_lesions(make_case)[only]
+    with_parts, without = (
+        dataset_of([case], Balance(fractured=0.5, intact=0.5, lateral=1.0, parts=parts)) for parts in (0.2, None)
+    )
+    for index in range(20):
+        assert torch.equal(with_parts[(0, index)].image, without[(0, index)].image)
 
 
 def test_evenness_must_be_a_share():

@@ -25,6 +25,9 @@ class Balance:
     intact: float = 0.35  # share of slices without, from labelled cases (simulated intact vertebrae, or lateral slices)
     real_negative: float = 0.25  # share of slices of real CT without any fracture
     lateral: float = 0.20  # part of ``intact`` that goes to slices without vertebral bodies
+    # part of ``fractured`` that goes to slices where an arch, a process or the dens is fractured and no body; None: as
+    # many as there are. They are few and small: unasked, a network learns that there is nothing outside of bodies
+    parts: float | None = None
     # 0: every slice with a fracture is drawn alike, 1: every lesion is, in however few slices it lies; 0.5: between
     lesion_evenness: float = 0.0
     scanned: float | None = None  # part of ``fractured`` and of ``intact`` from real CTs; None: as many as there are
@@ -37,8 +40,10 @@ class Balance:
             raise ValueError(f"lateral must be a share in [0, 1], not {self.lateral}")
         if not 0 <= self.lesion_evenness <= 1:
             raise ValueError(f"lesion_evenness must be in [0, 1], not {self.lesion_evenness}")
-        if self.scanned is not None and not 0 <= self.scanned <= 1:
-            raise ValueError(f"scanned must be a share in [0, 1] or None, not {self.scanned}")
+        for name in ("parts", "scanned"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share <= 1:
+                raise ValueError(f"{name} must be a share in [0, 1] or None, not {share}")
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 Words: the *kind* of a slice is what its loss is reported under: a slice with a fracture, an intact one of a labelled
 case, one of a real CT without any fracture. A *lateral* slice is one without vertebral bodies, or without bone where
-bodies were never labelled. A case is *scanned* when its ``truth`` says ``{"as_scanned": true}``: no simulator has
-touched it. It is a *real negative* when no fracture is known in it and it is scanned or its bodies were never labelled.
+bodies were never labelled. A *part* slice shows a fracture that was drawn, as of a process, and no fractured body. A
+case is *scanned* when its ``truth`` says ``{"as_scanned": true}``: no simulator has touched it. It is a *real negative*
+when no fracture is known in it and it is scanned or its bodies were never labelled.
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,7 @@ LESION_WEIGHT = 10_000  # of a slice; a whole number leaves the same draws on ev
 BODY_AREA_MM2 = 500.0  # a slice with less vertebral body than this is lateral
 BONE_HU = 200  # from here on a voxel of a CT without labels may be bone
 TISSUE_HU = -500  # from here on a voxel is the patient, not air around
+LABELLED_KINDS = ("fractured", "part", "intact", "lateral")  # of slices, each drawn from a pool of its own
 
 
 class Kind(IntEnum):
@@ -115,14 +117,13 @@ class SliceDataset(Dataset):
     ) -> None:
         self.preprocessing, self.augmentation, self.seed = preprocessing, augmentation, seed
         self._stacks: list[_Stack] = []
-        slices = {(kind, scanned): [] for kind in ("fractured", "intact", "lateral") for scanned in (False, True)}
+        slices = {(kind, scanned): [] for kind in LABELLED_KINDS for scanned in (False, True)}
         self._real: list[tuple[int, np.ndarray]] = []  # stack and the cumulated chance of its slices
         for case in cases:
             for stack in _stacks_of(case, preprocessing):
-                self._index(stack, case, slices, balance.lesion_evenness)
+                self._index(stack, case, slices, balance)
         self._pools = {
-            kind: _pools(slices[kind, False], slices[kind, True], balance.scanned)
-            for kind in ("fractured", "intact", "lateral")
+            kind: _pools(slices[kind, False], slices[kind, True], balance.scanned) for kind in LABELLED_KINDS
         }
         self._shares = self._usable_shares(balance)
 
@@ -139,7 +140,7 @@ class SliceDataset(Dataset):
         return self._cut(rng, stack, number, anchored, kind)
 
     def _index(
-        self, stack: _Stack, case: Case, slices: dict[tuple[str, bool], list[tuple[int, int, int]]], evenness: float
+        self, stack: _Stack, case: Case, slices: dict[tuple[str, bool], list[tuple[int, int, int]]], balance: Balance
     ) -> None:
         number = len(self._stacks)
         self._stacks.append(stack)
@@ -152,10 +153,11 @@ class SliceDataset(Dataset):
             return
         scanned = is_scanned(case)
         has_fracture = (stack.classes() == FRACTURED).any((1, 2))
-        weight = _lesion_weights(stack, pixel_mm2, evenness)
+        weight, of_part = _lesion_weights(stack, pixel_mm2, balance.lesion_evenness)
         for position in range(len(stack.hu)):
             if weight[position]:
-                slices["fractured", scanned].append((number, position, weight[position]))
+                kind = "part" if balance.parts is not None and of_part[position] else "fractured"
+                slices[kind, scanned].append((number, position, weight[position]))
             elif has_fracture[position]:
                 continue
             elif bone[position] * pixel_mm2 > BODY_AREA_MM2:
@@ -166,13 +168,17 @@ class SliceDataset(Dataset):
 
     def _usable_shares(self, balance: Balance) -> list[tuple[str, float]]:
         """(kind, share), scaled to sum to 1 over the kinds that have slices."""
+        counts = self.counts()
+        parts = balance.parts or 0.0
+        if not counts["part"] or not counts["fractured"]:
+            parts = float(counts["part"] > 0)  # one of the two kinds stands for both
         shares = {
-            "fractured": balance.fractured,
+            "fractured": balance.fractured * (1 - parts),
+            "part": balance.fractured * parts,
             "intact": balance.intact * (1 - balance.lateral),
             "lateral": balance.intact * balance.lateral,
             "real_negative": balance.real_negative,
         }
-        counts = self.counts()
         usable = {kind: share for kind, share in shares.items() if share > 0 and counts[kind]}
         if not usable:
             raise UserError(f"There is nothing to train on: the training cases have slices {counts}.")
@@ -194,7 +200,8 @@ class SliceDataset(Dataset):
         pools = self._pools[kind]
         _, slices, weight = pools[0] if len(pools) == 1 or rng.random() < pools[0].chance else pools[1]
         number, position, _ = slices[np.searchsorted(weight, rng.integers(weight[-1]), side="right")]
-        return self._stacks[number], position, kind != "lateral", Kind.FRACTURED if kind == "fractured" else Kind.INTACT
+        with_fracture = kind in ("fractured", "part")
+        return self._stacks[number], position, kind != "lateral", Kind.FRACTURED if with_fracture else Kind.INTACT
 
     def _cut(self, rng: np.random.Generator, stack: _Stack, number: int, anchored: bool, kind: Kind) -> Sample:
         classes, bodies = stack.classes(number), stack.bodies[number]
@@ -275,15 +282,23 @@ def _stacks_of(case: Case, preprocessing: Preprocessing) -> Iterator[_Stack]:
         yield _Stack(*stacks, case.class_of_body, case.has_bodies, offsets)
 
 
-def _lesion_weights(stack: _Stack, pixel_mm2: float, evenness: float) -> np.ndarray:
-    """int64 (S,): how often a slice is drawn for the fractures in it, 0 where it shows too little of any.
+def _lesion_weights(stack: _Stack, pixel_mm2: float, evenness: float) -> tuple[np.ndarray, np.ndarray]:
+    """How often each slice is drawn for the fractures in it, and whether for a drawn one alone.
 
     A lesion is a fractured body, or all that was drawn as fracture.
+
+    Returns: int64 (S,), 0 where a slice shows too little of any lesion; bool (S,).
     """
-    lesions = [stack.bodies == body for body in np.flatnonzero(stack.class_of_body == FRACTURED)]
-    if stack.fracture_map is not None:
-        drawn = stack.fracture_map == MAP_FRACTURE
-        lesions = [*(lesion & ~drawn for lesion in lesions), drawn]
+    bodies = [stack.bodies == body for body in np.flatnonzero(stack.class_of_body == FRACTURED)]
+    if stack.fracture_map is None:
+        return _weights_of(bodies, stack, pixel_mm2, evenness), np.zeros(len(stack.hu), bool)
+    drawn = stack.fracture_map == MAP_FRACTURE
+    of_bodies = _weights_of([body & ~drawn for body in bodies], stack, pixel_mm2, evenness)
+    of_drawn = _weights_of([drawn], stack, pixel_mm2, evenness)
+    return np.maximum(of_bodies, of_drawn), (of_drawn > 0) & (of_bodies == 0)
+
+
+def _weights_of(lesions: list[np.ndarray], stack: _Stack, pixel_mm2: float, evenness: float) -> np.ndarray:
     weight = np.zeros(len(stack.hu), np.int64)
     for lesion in lesions:
         area = np.count_nonzero(lesion, axis=(1, 2)) * pixel_mm2
