@@ -33,7 +33,7 @@ def test_slices_are_counted_by_what_they_show(make_case):
     case = make_case(1)
     counts = dataset_of([case]).counts()
     fractured = int(case.fracture_mask.any((0, 1)).sum())
-    assert counts == {"fractured": fractured, "part": 0, "intact": 0, "lateral": 24 - fractured, "real_negative": 0}
+    assert counts == {"fractured": fractured, "intact": 0, "lateral": 24 - fractured, "real_negative": 0}
     intact = dataset_of([make_case(2, fractured=False)]).counts()
     assert (intact["intact"], intact["lateral"]) == (14, 10)
 
@@ -73,7 +73,6 @@ def test_slices_of_fractured_parts_are_drawn_as_often_as_they_are_asked_for(make
     dataset = dataset_of(
         with_two_lesions(make_case), Balance(fractured=1.0, intact=0.0, real_negative=0.0, parts=share)
     )
-    assert dataset.counts()["part"] == 2
     samples = [dataset[(0, index)] for index in range(200)]
     assert np.mean([not sample.vertebra.any() for sample in samples]) == pytest.approx(share, abs=0.07)
     assert {int(sample.kind) for sample in samples} == {Kind.FRACTURED}
@@ -257,3 +256,14 @@ def test_the_share_of_scanned_slices_is_kept_however_many_cases_there_are(make_c
     dataset = dataset_of([make_case(7), *scanned], Balance(intact=0.0, scanned=share))
     bright = [bool(dataset[(0, index)].image.mean() > 0.5) for index in range(200)]
     assert np.mean(bright) == pytest.approx(share, abs=0.07)
+
+
+def test_a_share_of_parts_leaves_the_share_of_scanned_slices_as_it_is(make_case):
+    scanned = drawn_case(make_case, 3, truth={"as_scanned": True})  # nothing but drawings: no bodies to set apart
+    scanned.hu[:] = 3000
+    cases = [*with_two_lesions(make_case), scanned]
+    dataset = dataset_of(cases, Balance(fractured=1.0, intact=0.0, real_negative=0.0, scanned=0.5, parts=0.25))
+    samples = [dataset[(0, index)] for index in range(300)]
+    dark = [sample for sample in samples if sample.image.mean() < 0.5]
+    assert len(dark) / len(samples) == pytest.approx(0.5, abs=0.07)
+    assert np.mean([not sample.vertebra.any() for sample in dark]) == pytest.approx(0.25, abs=0.08)

@@ -7,7 +7,7 @@ case is *scanned* when its ``truth`` says ``{"as_scanned": true}``: no simulator
 when no fracture is known in it and it is scanned or its bodies were never labelled.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -37,7 +37,6 @@ LESION_WEIGHT = 10_000  # of a slice; a whole number leaves the same draws on ev
 BODY_AREA_MM2 = 500.0  # a slice with less vertebral body than this is lateral
 BONE_HU = 200  # from here on a voxel of a CT without labels may be bone
 TISSUE_HU = -500  # from here on a voxel is the patient, not air around
-LABELLED_KINDS = ("fractured", "part", "intact", "lateral")  # of slices, each drawn from a pool of its own
 
 
 class Kind(IntEnum):
@@ -117,13 +116,18 @@ class SliceDataset(Dataset):
     ) -> None:
         self.preprocessing, self.augmentation, self.seed = preprocessing, augmentation, seed
         self._stacks: list[_Stack] = []
-        slices = {(kind, scanned): [] for kind in LABELLED_KINDS for scanned in (False, True)}
+        kinds = ("fractured", "part", "intact", "lateral")
+        slices = {(kind, scanned): [] for kind in kinds for scanned in (False, True)}
         self._real: list[tuple[int, np.ndarray]] = []  # stack and the cumulated chance of its slices
         for case in cases:
             for stack in _stacks_of(case, preprocessing):
                 self._index(stack, case, slices, balance)
         self._pools = {
-            kind: _pools(slices[kind, False], slices[kind, True], balance.scanned) for kind in LABELLED_KINDS
+            "fractured": _pools(
+                slices, balance.scanned, {"fractured": 1 - (balance.parts or 0), "part": balance.parts}
+            ),
+            "intact": _pools(slices, balance.scanned, {"intact": 1.0}),
+            "lateral": _pools(slices, balance.scanned, {"lateral": 1.0}),
         }
         self._shares = self._usable_shares(balance)
 
@@ -168,17 +172,13 @@ class SliceDataset(Dataset):
 
     def _usable_shares(self, balance: Balance) -> list[tuple[str, float]]:
         """(kind, share), scaled to sum to 1 over the kinds that have slices."""
-        counts = self.counts()
-        parts = balance.parts or 0.0
-        if not counts["part"] or not counts["fractured"]:
-            parts = float(counts["part"] > 0)  # one of the two kinds stands for both
         shares = {
-            "fractured": balance.fractured * (1 - parts),
-            "part": balance.fractured * parts,
+            "fractured": balance.fractured,
             "intact": balance.intact * (1 - balance.lateral),
             "lateral": balance.intact * balance.lateral,
             "real_negative": balance.real_negative,
         }
+        counts = self.counts()
         usable = {kind: share for kind, share in shares.items() if share > 0 and counts[kind]}
         if not usable:
             raise UserError(f"There is nothing to train on: the training cases have slices {counts}.")
@@ -197,11 +197,9 @@ class SliceDataset(Dataset):
             number, chance = self._real[rng.integers(len(self._real))]
             position = min(int(np.searchsorted(chance, rng.random(), side="right")), len(chance) - 1)
             return self._stacks[number], position, rng.random() < 0.5, Kind.REAL_NEGATIVE
-        pools = self._pools[kind]
-        _, slices, weight = pools[0] if len(pools) == 1 or rng.random() < pools[0].chance else pools[1]
+        _, slices, weight = _drawn_pool(rng, self._pools[kind])
         number, position, _ = slices[np.searchsorted(weight, rng.integers(weight[-1]), side="right")]
-        with_fracture = kind in ("fractured", "part")
-        return self._stacks[number], position, kind != "lateral", Kind.FRACTURED if with_fracture else Kind.INTACT
+        return self._stacks[number], position, kind != "lateral", Kind.FRACTURED if kind == "fractured" else Kind.INTACT
 
     def _cut(self, rng: np.random.Generator, stack: _Stack, number: int, anchored: bool, kind: Kind) -> Sample:
         classes, bodies = stack.classes(number), stack.bodies[number]
@@ -255,13 +253,35 @@ class EpochSampler(Sampler):
         return len(self.indices)
 
 
-def _pools(simulated: list, scanned: list, scanned_share: float | None) -> list[_Pool]:
-    """One pool, or one each where a share of scanned slices is asked for; those with nothing to draw are left out."""
-    groups = [(1.0, simulated + scanned)]
+def _pools(
+    slices: Mapping[tuple[str, bool], list], scanned_share: float | None, kinds: Mapping[str, float | None]
+) -> list[_Pool]:
+    """Slices of one kind or of several that stand for one, by ``kinds``' chances; those with nothing drop out.
+
+    Simulated and scanned slices are one pool, or two where a share of scanned ones is asked for.
+    """
+    origins = [(1.0, (False, True))]
     if scanned_share is not None:
-        groups = [(1 - scanned_share, simulated), (scanned_share, scanned)]
-    found = [(chance, np.array(slices).reshape(-1, 3)) for chance, slices in groups if slices and chance > 0]
-    return [_Pool(chance, slices, np.cumsum(slices[:, 2])) for chance, slices in found]
+        origins = [(1 - scanned_share, (False,)), (scanned_share, (True,))]
+    pools = []
+    for share, of_origin in origins:
+        found = {kind: [one for scanned in of_origin for one in slices[kind, scanned]] for kind in kinds}
+        usable = {kind: chance for kind, chance in kinds.items() if found[kind]}
+        if len(usable) == 1:
+            usable = dict.fromkeys(usable, 1.0)
+        pools += [(share * chance, np.array(found[kind]).reshape(-1, 3)) for kind, chance in usable.items()]
+    return [_Pool(chance, drawn, np.cumsum(drawn[:, 2])) for chance, drawn in pools if chance]
+
+
+def _drawn_pool(rng: np.random.Generator, pools: list[_Pool]) -> _Pool:
+    if len(pools) == 1:
+        return pools[0]
+    place = rng.random() * sum(pool.chance for pool in pools)
+    for pool in pools[:-1]:
+        if place < pool.chance:
+            return pool
+        place -= pool.chance
+    return pools[-1]
 
 
 def _stacks_of(case: Case, preprocessing: Preprocessing) -> Iterator[_Stack]:
