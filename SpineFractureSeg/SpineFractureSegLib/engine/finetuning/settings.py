@@ -9,6 +9,7 @@ from SpineFractureSegLib.engine.training.config import Balance, TrainingConfig
 
 _REAL_NEGATIVE_SHARE = 1 / 3  # of the replay, where there are real CTs without fracture
 _FRACTURED_SHARE = 0.45  # of the other slices; more than 40 % of all push the network towards yes
+_PARTS_SHARE = 0.2  # of the fractured slices, where bodies and parts are fractured: parts would be forgotten first
 
 
 @dataclass(frozen=True)
@@ -86,5 +87,6 @@ def balance(mix: float, real_negatives: bool) -> Balance:
         fractured=rest * _FRACTURED_SHARE,
         intact=rest * (1 - _FRACTURED_SHARE),
         real_negative=real,
+        parts=_PARTS_SHARE,
         scanned=1 - (mix - real) / rest,
     )
