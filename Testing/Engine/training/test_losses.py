@@ -26,6 +26,31 @@ def test_dice_loss_equals_monais():
     assert torch.allclose(dice_loss(probability, target, ALL_KNOWN), expected, atol=1e-6)
 
 
+def test_batch_dice_equals_monais_and_that_of_one_large_slice():
+    from monai.losses import DiceLoss
+
+    generator = torch.Generator().manual_seed(0)
+    probability = torch.rand(2, 8, 8, generator=generator)
+    target = (torch.rand(2, 8, 8, generator=generator) > 0.6).float()
+    target[1] = 0
+    monai = DiceLoss(smooth_nr=DICE_SMOOTHING, smooth_dr=DICE_SMOOTHING, batch=True)
+    loss = dice_loss(probability, target, ALL_KNOWN, batch_dice=True)
+    assert torch.allclose(loss, monai(probability[:, None], target[:, None]).expand(2), atol=1e-6)
+    one_slice = dice_loss(probability.reshape(1, 16, 8), target.reshape(1, 16, 8), torch.ones(1, 16, 8))
+    assert torch.allclose(loss, one_slice.expand(2))
+
+
+def test_batch_dice_pulls_less_on_what_is_uncertain_in_slices_without_fracture():
+    target = torch.zeros(2, 8, 8)
+    target[0, 2:] = 1
+    pull = {}
+    for batch_dice in (False, True):
+        logits = torch.full((2, 8, 8), -2.0, requires_grad=True)
+        dice_loss(logits.sigmoid(), target, ALL_KNOWN, batch_dice).mean().backward()
+        pull[batch_dice] = logits.grad[1].mean() / -logits.grad[0, 2:].mean()
+    assert 0 < pull[True] < 0.5 * pull[False]
+
+
 def test_mask_loss_of_an_undecided_network_by_hand():
     logits, target = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
     expected = 2 * math.log(2) + 1 - DICE_SMOOTHING / (32 + DICE_SMOOTHING)
@@ -61,9 +86,10 @@ def test_uncertain_pixels_get_no_gradient_and_others_do():
         assert torch.all(gradient[:, 3:] != 0)
 
 
-def test_samples_without_labelled_bodies_give_no_vertebra_gradient():
+@pytest.mark.parametrize("batch_dice", [False, True])
+def test_samples_without_labelled_bodies_give_no_vertebra_gradient(batch_dice):
     vertebra = torch.zeros(2, 8, 8, requires_grad=True)
-    terms = losses(vertebra_logits=vertebra, has_vertebrae=torch.tensor([1.0, 0.0]))
+    terms = losses(vertebra_logits=vertebra, has_vertebrae=torch.tensor([1.0, 0.0]), batch_dice=batch_dice)
     terms.total.sum().backward()
     assert torch.all(vertebra.grad[0] != 0)
     assert torch.all(vertebra.grad[1] == 0)

@@ -76,6 +76,9 @@ class TrainingConfig:
     # loss
     vertebra_loss_weight: float = 0.3  # weight of the vertebra channel beside the fracture's 1; ours
     refined_mask_loss_weight: float = 0.3  # weight of RBRAB's refined mask (deep supervision); 0 leaves it out; ours
+    # Dice over all slices that are computed together, a process' part of a batch, instead of slice by slice: slices
+    # without a fracture then pull down less what is uncertain; ours
+    batch_dice: bool = False
     # validation
     validation_slice_step: int = 4  # every n-th slice of a case is scored after an epoch
     validation_negative_slice_step: int = 8  # the same for real CT without fracture

@@ -165,6 +165,7 @@ class Learner:
             batch.has_vertebrae,
             config.vertebra_loss_weight,
             config.refined_mask_loss_weight,
+            config.batch_dice,
         )
         if self.adversary is not None:
             terms = terms._replace(total=terms.total + self._adversarial_loss(logits, batch))

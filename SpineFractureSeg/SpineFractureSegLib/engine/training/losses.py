@@ -24,19 +24,28 @@ class LossTerms(NamedTuple):
     refined: torch.Tensor
 
 
-def dice_loss(probability: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """1 - soft Dice of each sample over its known pixels. (B, H, W) each -> (B,), in [0, 1]."""
+def dice_loss(
+    probability: torch.Tensor, target: torch.Tensor, known: torch.Tensor, batch_dice: bool = False
+) -> torch.Tensor:
+    """1 - soft Dice over the known pixels of each sample. (B, H, W) each -> (B,), in [0, 1].
+
+    With ``batch_dice`` all samples count as one, whose loss each of them has.
+    """
     probability, target = probability * known, target * known
     overlap = (probability * target).sum((1, 2))
     size = probability.sum((1, 2)) + target.sum((1, 2))
+    if batch_dice:
+        overlap, size = overlap.sum().expand_as(overlap), size.sum().expand_as(size)
     return 1 - (2 * overlap + DICE_SMOOTHING) / (size + DICE_SMOOTHING)
 
 
-def mask_loss(logits: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+def mask_loss(
+    logits: torch.Tensor, target: torch.Tensor, known: torch.Tensor, batch_dice: bool = False
+) -> torch.Tensor:
     """Weighted sum of mean cross-entropy and Dice over the known pixels of each sample. (B, H, W) each -> (B,)."""
     cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * known
     mean_cross_entropy = cross_entropy.sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
-    return CROSS_ENTROPY_WEIGHT * mean_cross_entropy + dice_loss(logits.sigmoid(), target, known)
+    return CROSS_ENTROPY_WEIGHT * mean_cross_entropy + dice_loss(logits.sigmoid(), target, known, batch_dice)
 
 
 def training_loss(
@@ -49,6 +58,7 @@ def training_loss(
     has_vertebrae: torch.Tensor,
     vertebra_weight: float,
     refined_weight: float,
+    batch_dice: bool = False,
 ) -> LossTerms:
     """The loss of a batch, sample by sample.
 
@@ -59,12 +69,14 @@ def training_loss(
             ungraded vertebra is a vertebra all the same, one that nobody labelled is not to be called background.
         has_vertebrae: (B,), 0 for samples whose vertebral bodies were never labelled: their vertebra loss is left out.
         vertebra_weight, refined_weight: weights beside the fracture's 1.
+        batch_dice: Dice over all samples at once; else sample by sample.
     """
-    fracture_loss = mask_loss(fracture_logits, fracture, known)
+    fracture_loss = mask_loss(fracture_logits, fracture, known, batch_dice)
     vertebra_loss = refined_loss = torch.zeros_like(fracture_loss)
     if vertebra_logits is not None and vertebra_weight > 0:
-        vertebra_loss = mask_loss(vertebra_logits, vertebra, torch.maximum(known, vertebra)) * has_vertebrae
+        labelled = torch.maximum(known, vertebra) * has_vertebrae[:, None, None]
+        vertebra_loss = mask_loss(vertebra_logits, vertebra, labelled, batch_dice) * has_vertebrae
     if refined_logits is not None and refined_weight > 0:
-        refined_loss = mask_loss(refined_logits, fracture, known)
+        refined_loss = mask_loss(refined_logits, fracture, known, batch_dice)
     total = fracture_loss + vertebra_weight * vertebra_loss + refined_weight * refined_loss
     return LossTerms(total, fracture_loss, vertebra_loss, refined_loss)
