@@ -92,6 +92,14 @@ def test_losses_are_kept_by_what_the_sample_shows():
     assert not made.loss_sums().any()
 
 
+def test_the_dice_is_of_the_batch_or_of_each_slice_as_configured():
+    of_slices, of_batch = learner(), learner(dataclasses.replace(CONFIG, batch_dice=True))
+    for made in (of_slices, of_batch):
+        made.step(batch(0), 0, 1e-2)
+    each, all_at_once = ((made.loss_sums()[:, 2] / made.loss_sums()[:, 0]) for made in (of_slices, of_batch))
+    assert all_at_once.std() < 0.5 * each.std()  # kinds differ in their cross-entropy alone
+
+
 class Short:
     """A network whose memory holds a few samples only."""
 
