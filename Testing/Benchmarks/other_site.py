@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--counts", default="3,5,10", help="numbers of cases, held-out ones included")
     parser.add_argument("--test-cases", type=int, default=8, help="of the site")
     parser.add_argument("--general-cases", type=int, default=48)
-    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--slices-per-epoch", type=int, default=800)
     parser.add_argument("--learning-rate", type=float, default=1e-4)

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validation", action="append", default=[], metavar="NAME", help="a case to hold out; may be repeated"
     )
-    parser.add_argument("--minutes", type=float, help="time budget of training; 0: none (default: 15)")
+    parser.add_argument("--minutes", type=float, help="time budget of training; 0: none (default: 10)")
     parser.add_argument("--epochs", type=int, help="at most (default: 20)")
     parser.add_argument("--slices-per-epoch", type=int, metavar="N", help="between two validations (default: 800)")
     parser.add_argument("--learning-rate", type=float, help="default: 1e-4")

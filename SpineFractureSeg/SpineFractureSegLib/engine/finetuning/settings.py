@@ -19,7 +19,7 @@ class FinetuneSettings:
     Raises: ValueError, when a field cannot be used; the message quotes it.
     """
 
-    minutes: float | None = 15.0  # time budget of training; None: ``epochs`` alone end it, and a seed gives one model
+    minutes: float | None = 10.0  # time budget of training; None: ``epochs`` alone end it, and a seed gives one model
     epochs: int = 20  # at most; the best one is kept
     slices_per_epoch: int = 800  # slices drawn between two validations
     learning_rate: float = 1e-4  # a tenth of the parent's
