@@ -52,3 +52,11 @@ def test_a_flipped_and_permuted_copy_of_the_sample_is_segmented_alike(ct, model,
     copy = sitk.DICOMOrient(ct, "RSA")
     assert copy.GetSize() != ct.GetSize() or copy.GetDirection() != ct.GetDirection()
     assert evaluate(segment_ct(copy, model, device="cpu").mask, result.mask).dice >= 0.98
+
+
+def test_what_lies_far_above_and_below_does_not_change_the_answer(ct, model, result):
+    first, last = 18, ct.GetSize()[1] - 12  # mm along the spine; the cuts go through bodies
+    assert ct.GetSpacing()[1] == pytest.approx(1.0)
+    cropped = segment_ct(ct[:, first:last], model, device="cpu")
+    assert len(cropped.findings) == len(result.findings)
+    assert evaluate(cropped.mask, result.mask[:, first:last]).dice >= 0.95
